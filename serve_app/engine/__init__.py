@@ -1,0 +1,1 @@
+"""5. The engine: sequences, KV blocks, scheduler, attention, model, sampler."""

@@ -1,0 +1,127 @@
+"""Values that pass through the doors between rooms: frozen, picklable, standard library only."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Who speaks, in GLM's words."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    OBSERVATION = "observation"  # what a tool answered; OpenAI calls it "tool"
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended, in OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+
+
+class Action(StrEnum):
+    """What a guard decided."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `content` is data, never control tokens."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen and when to stop.
+
+    None means: as the model's own generation config says.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None  # None: until the context is full
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks."""
+
+    tenant: str = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One admitted chat completion."""
+
+    request_id: str
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    caller: Caller = Caller()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer; `cached_tokens` is the share of the prompt found in the cache."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Text that became presentable, and the usage up to and with it."""
+
+    text: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last event of every answer."""
+
+    reason: FinishReason
+    usage: Usage
+
+
+Event = Delta | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A guard's decision; `rule` names the list and line that matched, never the text."""
+
+    action: Action
+    rule: str | None = None
+
+
+ALLOWED = Verdict(Action.ALLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is served: `digest` is the SHA-256 of the manifest, `created` Unix seconds."""
+
+    name: str
+    digest: str
+    context_tokens: int
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy one engine is; blocks are KV pages."""
+
+    running: int
+    waiting: int
+    free_blocks: int  # includes cached pages that may be evicted
+    total_blocks: int

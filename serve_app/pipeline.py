@@ -1,0 +1,116 @@
+"""The corridor: one admitted request from the front door to the last token, and its record."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.errors import Blocked
+from serve_app.messages import (
+    Action,
+    ChatRequest,
+    Delta,
+    Event,
+    Finish,
+    FinishReason,
+    Verdict,
+)
+
+
+class InputGuard(Protocol):
+    """Judges a whole conversation before any work is done."""
+
+    async def check(self, request: ChatRequest) -> Verdict: ...
+
+
+class OutputGuard(Protocol):
+    """Screens one answer; what it returns may leave, what it holds may not yet."""
+
+    verdict: Verdict
+
+    def feed(self, text: str) -> str: ...
+
+    def close(self) -> str: ...
+
+
+class OutputGuards(Protocol):
+    """Makes a fresh output guard for each answer."""
+
+    def open(self) -> OutputGuard: ...
+
+
+class Generator(Protocol):
+    """Where tokens come from; closing the iterator cancels the work."""
+
+    def generate(self, request: ChatRequest) -> AsyncGenerator[Event]: ...
+
+
+class Record(Protocol):
+    """Sees what happens to one request and writes it down once, however it ends."""
+
+    def judged(self, side: str, verdict: Verdict) -> None: ...
+
+    def sent(self, event: Event) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Records(Protocol):
+    """Opens a record for each request."""
+
+    def open(self, request: ChatRequest) -> Record: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The rooms the corridor leads to."""
+
+    input_guard: InputGuard
+    output_guards: OutputGuards
+    generator: Generator
+    records: Records
+
+
+async def answer(request: ChatRequest, doors: Doors) -> AsyncGenerator[Event]:
+    """Carry one request through the house: deltas, then exactly one finish.
+
+    Raises Blocked before the first event; after it, a block is a finish with `content_filter`.
+    However it ends, the engine's slot is given back and the record is written.
+    """
+    record = doors.records.open(request)
+    try:
+        await _screen_input(request, doors.input_guard, record)
+        async with aclosing(doors.generator.generate(request)) as events:
+            async for event in _screen_output(events, doors.output_guards.open(), record):
+                record.sent(event)
+                yield event
+    except BaseException as error:
+        record.failed(error)
+        raise
+    finally:
+        record.close()
+
+
+async def _screen_input(request: ChatRequest, guard: InputGuard, record: Record) -> None:
+    verdict = await guard.check(request)
+    record.judged("input", verdict)
+    if verdict.action is Action.BLOCK:
+        raise Blocked("The conversation contains content that is not allowed here.", "messages")
+
+
+async def _screen_output(
+    events: AsyncIterator[Event], guard: OutputGuard, record: Record
+) -> AsyncGenerator[Event]:
+    """Pass on what the guard releases; end with `content_filter` at the first block."""
+    async for event in events:
+        text = guard.feed(event.text) if isinstance(event, Delta) else guard.close()
+        if guard.verdict.action is Action.BLOCK:
+            yield Finish(FinishReason.CONTENT_FILTER, event.usage)
+            break
+        if text:
+            yield Delta(text, event.usage)
+        if isinstance(event, Finish):
+            yield event
+    record.judged("output", guard.verdict)

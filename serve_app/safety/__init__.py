@@ -1,0 +1,1 @@
+"""3. What screens text: normalise, match, hold back, decide."""

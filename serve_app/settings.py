@@ -1,0 +1,106 @@
+"""Settings by room: each field says its unit and, where not obvious, why it is what it is.
+
+`configuration.py` reads them once at start.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ServerSettings(_Section):
+    """The front door."""
+
+    host: str = "127.0.0.1"
+    """Address HAProxy listens on; 0.0.0.0 opens it to the network."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    max_body_bytes: Count = 4 * 1024 * 1024
+    """Larger request bodies are refused while they arrive."""
+    max_stream_s: Seconds = 600.0
+    """The longest answer; every drain waits this long, so that no stream is cut."""
+    ready_deadline_s: Seconds = 5.0
+    """/ready runs a real one-token generation; past this it is red."""
+    ready_interval_s: Seconds = 5.0
+    """A successful probe is believed this long, so that probes cost little."""
+
+
+class ModelSettings(_Section):
+    """What is served."""
+
+    name: str = "glm-nano"
+    """Name in /v1/models and folder name below `folder`."""
+    folder: Path | None = None
+    """Folder that holds one folder a model; None: the models in the box."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: float32 on CPU, bfloat16 on GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class EngineSettings(_Section):
+    """One model replica's engine."""
+
+    page_tokens: Count = 16
+    """Tokens a KV page; also the grain of the prefix cache."""
+    kv_tokens: Count = 32768
+    """Tokens the KV cache holds over all sequences; four full contexts of glm-nano."""
+    step_tokens: Count = 512
+    """Tokens one forward pass may take; a long prompt is cut into chunks of what is left."""
+    max_running: Count = 64
+    """Sequences that decode together."""
+    max_waiting: Count = 256
+    """Requests that may wait; more are refused with Retry-After."""
+    threads: Count = 1
+    """torch threads; two on two busy cores were 3 to 10 times slower than one."""
+
+
+class SafetySettings(_Section):
+    """The guards."""
+
+    enabled: bool = True
+    word_lists: tuple[Path, ...] = ()
+    """Files with one banned term a line, `#` comments; empty: the list in the box."""
+    max_skipped: Count = 16
+    """Ignorable characters in a row after which a half match is given up, so that
+    one character and ten thousand spaces cannot stall a stream."""
+
+
+class ReplicaSettings(_Section):
+    """What Ray Serve runs."""
+
+    ingress: Count = 1
+    safety: Count = 1
+    model_min: Count = 1
+    model_max: Count = 1
+    target_requests: Count = 32
+    """Requests a model replica should have in hand; autoscaling aims at it."""
+    model_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs a model replica asks Ray for."""
+    yields_per_s: Count = 1000
+    """Stream items a model replica sends a second over all streams; each costs 0.2-0.3 ms of
+    CPU, so tokens that came meanwhile travel together (the first of a stream never waits)."""
+
+
+class LogSettings(_Section):
+    """What is written, never prompt text."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(_Section):
+    """The whole configuration, frozen."""
+
+    server: ServerSettings = ServerSettings()
+    model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
+    safety: SafetySettings = SafetySettings()
+    replicas: ReplicaSettings = ReplicaSettings()
+    log: LogSettings = LogSettings()
