@@ -13,6 +13,7 @@ ServeAppError
 ├─ Unable             ours to mend
 │  ├─ EngineFailed            500  detail goes to the log, not to the caller
 │  ├─ Overloaded              503  the queue is full; retry later
+│  ├─ Draining                503  the server is going down; another one may answer
 │  ├─ NotReady                503  no generation has succeeded yet
 │  └─ DeadlineExceeded        504
 └─ CannotStart        said once on the terminal, exit code 1
@@ -91,6 +92,10 @@ class Overloaded(Unable):
     """The waiting line is full."""
 
 
+class Draining(Unable):
+    """New work is refused while running streams finish."""
+
+
 class NotReady(Unable):
     """No real generation has succeeded yet."""
 
@@ -138,6 +143,7 @@ HTTP_ERRORS: Mapping[type[ServeAppError], HttpError] = {
     WrongContentType: HttpError(415, _CALLER, "unsupported_media_type"),
     EngineFailed: HttpError(500, _SERVER, "engine_failed"),
     Overloaded: HttpError(503, _SERVER, "overloaded", retry_after_s=1),
+    Draining: HttpError(503, _SERVER, "draining", retry_after_s=1),
     NotReady: HttpError(503, _SERVER, "not_ready", retry_after_s=1),
     DeadlineExceeded: HttpError(504, _SERVER, "deadline_exceeded"),
 }

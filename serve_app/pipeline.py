@@ -1,11 +1,12 @@
 """The corridor: one admitted request from the front door to the last token, and its record."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from serve_app.errors import Blocked
+from serve_app.errors import Blocked, Draining
 from serve_app.messages import (
     Action,
     ChatRequest,
@@ -63,6 +64,34 @@ class Records(Protocol):
     def open(self, request: ChatRequest) -> Record: ...
 
 
+class Gate:
+    """Counts the answers under way; once closed it admits none and can be waited on."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._under_way = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @contextmanager
+    def passage(self) -> Iterator[None]:
+        if self._closed:
+            raise Draining("The server is going down; send the request again in a moment.")
+        self._under_way += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._empty.set()
+
+    async def drain(self) -> None:
+        """Close for good and wait until the last answer has ended."""
+        self._closed = True
+        await self._empty.wait()
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """The rooms the corridor leads to."""
@@ -71,6 +100,7 @@ class Doors:
     output_guards: OutputGuards
     generator: Generator
     records: Records
+    gate: Gate = field(default_factory=Gate)
 
 
 async def answer(request: ChatRequest, doors: Doors) -> AsyncGenerator[Event]:
@@ -79,18 +109,19 @@ async def answer(request: ChatRequest, doors: Doors) -> AsyncGenerator[Event]:
     Raises Blocked before the first event; after it, a block is a finish with `content_filter`.
     However it ends, the engine's slot is given back and the record is written.
     """
-    record = doors.records.open(request)
-    try:
-        await _screen_input(request, doors.input_guard, record)
-        async with aclosing(doors.generator.generate(request)) as events:
-            async for event in _screen_output(events, doors.output_guards.open(), record):
-                record.sent(event)
-                yield event
-    except BaseException as error:
-        record.failed(error)
-        raise
-    finally:
-        record.close()
+    with doors.gate.passage():
+        record = doors.records.open(request)
+        try:
+            await _screen_input(request, doors.input_guard, record)
+            async with aclosing(doors.generator.generate(request)) as events:
+                async for event in _screen_output(events, doors.output_guards.open(), record):
+                    record.sent(event)
+                    yield event
+        except BaseException as error:
+            record.failed(error)
+            raise
+        finally:
+            record.close()
 
 
 async def _screen_input(request: ChatRequest, guard: InputGuard, record: Record) -> None:
