@@ -1,0 +1,89 @@
+"""Which models there are: one folder each, below the folder of the settings or in the box."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from serve_app.errors import BadModel
+from serve_app.messages import ModelCard
+from serve_app.models import manifest
+from serve_app.models.manifest import Manifest
+from serve_app.models.plan import KvShape
+from serve_app.settings import ModelSettings
+
+_IN_THE_BOX = Path(__file__).with_name("weights")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model on disk that names itself; its files are not verified yet."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+
+    @property
+    def card(self) -> ModelCard:
+        listed = self.manifest
+        return ModelCard(listed.name, self.digest, listed.context_tokens, listed.created)
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+    def parameters(self) -> int:
+        """Numbers in all weight files, from their headers; raises BadModel if there are none."""
+        files = [name for name in self.manifest.files if name.endswith(".safetensors")]
+        if not files:
+            raise BadModel(f"The model in {self.path} holds no safetensors file.")
+        return sum(_parameters(self.path / name) for name in files)
+
+    def kv_shape(self) -> KvShape:
+        """Read what sizes the KV cache; raises BadModel if config.json does not say it."""
+        path = self.path / "config.json"
+        try:
+            return KvShape.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            fields = ", ".join(KvShape.model_fields)
+            raise BadModel(f"{path} must give {fields} as whole numbers.") from error
+
+
+def find(wanted: ModelSettings) -> ModelFolder:
+    """Return the model of that name; raises BadModel listing what there is."""
+    folders = {folder.name: folder for folder in _folders(wanted.folder)}
+    if wanted.name not in folders:
+        there_is = f"there is {', '.join(folders)}" if folders else "there is none at all"
+        raise BadModel(
+            f"No model {wanted.name!r} in {wanted.folder or _IN_THE_BOX}: {there_is}. "
+            f"A model is a folder with a {manifest.MANIFEST}; model.name chooses one."
+        )
+    return _open(folders[wanted.name])
+
+
+def installed(folder: Path | None) -> list[ModelFolder]:
+    """Return all models in `folder`, or in the box if it is None."""
+    return [_open(path) for path in _folders(folder)]
+
+
+def _folders(folder: Path | None) -> list[Path]:
+    return sorted(path.parent for path in (folder or _IN_THE_BOX).glob(f"*/{manifest.MANIFEST}"))
+
+
+def _open(path: Path) -> ModelFolder:
+    listed = manifest.read(path)
+    if listed.name != path.name:
+        raise BadModel(
+            f"The folder {path} holds a model that calls itself {listed.name!r}; rename the folder."
+        )
+    return ModelFolder(path, listed, manifest.digest(path))
+
+
+def _parameters(path: Path) -> int:
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118 -- not a mapping
+    except (OSError, SafetensorError) as error:
+        raise BadModel(f"{path} is not a readable safetensors file.") from error

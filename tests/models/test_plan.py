@@ -1,0 +1,86 @@
+"""Whether a model fits is known before a byte of it is loaded."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.errors import BadModel, BadSettings
+from serve_app.models.plan import (
+    ITEM_BYTES,
+    WORKSPACE_BYTES,
+    KvShape,
+    MemoryPlan,
+    Placement,
+    place,
+    refuse_unless_fits,
+)
+from serve_app.settings import ModelSettings
+
+GIB = 2**30
+sizes = st.integers(0, 200 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "cuda_available", "placement"),
+    [
+        ("auto", "auto", False, Placement("cpu", "float32")),
+        ("auto", "auto", True, Placement("cuda", "bfloat16")),
+        ("cpu", "auto", True, Placement("cpu", "float32")),
+        ("cuda", "float16", True, Placement("cuda", "float16")),
+        ("auto", "bfloat16", False, Placement("cpu", "bfloat16")),
+    ],
+)
+def test_auto_means_what_is_fast_on_what_is_there(
+    device: str, dtype: str, cuda_available: bool, placement: Placement
+) -> None:
+    wanted = ModelSettings.model_validate({"device": device, "dtype": dtype})
+
+    assert place(wanted, cuda_available=cuda_available) == placement
+
+
+def test_a_gpu_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(BadSettings, match=r"^model\.device: expected a GPU"):
+        place(ModelSettings(device="cuda"), cuda_available=False)
+
+
+def test_glm_4_9b_keeps_eighty_kibibytes_a_token_with_four_heads_of_keys() -> None:
+    shape = KvShape(num_hidden_layers=40, num_key_value_heads=4, head_dim=128)
+
+    assert shape.bytes_per_token("bfloat16") == 80 * 1024
+    assert shape.bytes_per_token("float32") == 160 * 1024
+
+
+def test_a_cache_that_is_too_large_is_refused_with_the_size_that_would_fit() -> None:
+    plan = MemoryPlan(
+        weights_bytes=18 * GIB, kv_bytes_per_token=80 * 1024, kv_tokens=131_072, free_bytes=24 * GIB
+    )
+
+    with pytest.raises(BadModel) as caught:
+        refuse_unless_fits(plan, "cuda")
+
+    assert caught.value.message == (
+        "The model needs 28.25 GiB (18.00 GiB of weights, 10.00 GiB for 131072 KV tokens, "
+        "0.25 GiB to work in), but cuda has 24.00 GiB free. "
+        "Set engine.kv_tokens to 75366 or less, or free memory."
+    )
+
+
+def test_weights_that_are_too_large_ask_for_another_model_or_machine() -> None:
+    plan = MemoryPlan(18 * GIB, kv_bytes_per_token=1024, kv_tokens=1, free_bytes=16 * GIB)
+
+    with pytest.raises(BadModel, match=r"Choose a smaller model"):
+        refuse_unless_fits(plan, "cpu")
+
+
+@given(weights=sizes, per_token=st.integers(1, 2**20), tokens=st.integers(1, 2**21), free=sizes)
+def test_the_advised_cache_fits_and_one_token_more_does_not(
+    weights: int, per_token: int, tokens: int, free: int
+) -> None:
+    advised = MemoryPlan(weights, per_token, tokens, free).kv_tokens_that_fit
+
+    assert MemoryPlan(weights, per_token, advised, free).fits == (weights + WORKSPACE_BYTES <= free)
+    assert not MemoryPlan(weights, per_token, advised + 1, free).fits
+
+
+def test_every_number_format_has_its_size() -> None:
+    assert ITEM_BYTES == {"float32": 4, "bfloat16": 2, "float16": 2}
