@@ -1,0 +1,61 @@
+"""The room's door: one lexicon that judges conversations and screens answers."""
+
+import asyncio
+
+from serve_app.messages import ALLOWED, Action, ChatRequest, Verdict
+from serve_app.safety.lexicon import load
+from serve_app.safety.window import Window
+from serve_app.settings import SafetySettings
+
+_SLICE = 4096  # characters of a long message between two turns of the event loop
+
+
+class OpenWindow:
+    """What stands in for a window when guards are switched off: all text leaves at once."""
+
+    __slots__ = ("verdict",)
+
+    def __init__(self) -> None:
+        self.verdict: Verdict = ALLOWED
+
+    def feed(self, text: str) -> str:
+        return text
+
+    def close(self) -> str:
+        return ""
+
+
+class LexiconGuard:
+    """Input and output guard over the word lists of the settings.
+
+    Reads the lists once; raises BadSettings if one is missing or malformed. With
+    `enabled: false` it reads nothing and allows everything.
+    """
+
+    def __init__(self, settings: SafetySettings) -> None:
+        self._automaton = load(settings.word_lists) if settings.enabled else None
+        self._max_skipped = settings.max_skipped
+
+    def open(self) -> Window | OpenWindow:
+        """Give a fresh window for one text; all windows share the automaton."""
+        if self._automaton is None:
+            return OpenWindow()
+        return Window(self._automaton, self._max_skipped)
+
+    async def check(self, request: ChatRequest) -> Verdict:
+        """Judge every message by itself, system and tool messages too; the first block decides."""
+        for message in request.messages:
+            verdict = await self._judge(message.content)
+            if verdict.action is Action.BLOCK:
+                return verdict
+        return ALLOWED
+
+    async def _judge(self, text: str) -> Verdict:
+        window = self.open()
+        for start in range(0, len(text), _SLICE):
+            window.feed(text[start : start + _SLICE])
+            if window.verdict.action is Action.BLOCK:
+                return window.verdict
+            await asyncio.sleep(0)
+        window.close()
+        return window.verdict
