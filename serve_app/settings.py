@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -84,7 +84,7 @@ class ReplicaSettings(_Section):
     model_max: Count = 1
     target_requests: Count = 32
     """Requests a model replica should have in hand; autoscaling aims at it."""
-    model_gpus: Annotated[float, Field(ge=0)] = 0.0
+    model_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """GPUs a model replica asks Ray for."""
 
 
