@@ -1,0 +1,98 @@
+"""From a request to a sequence that fits, or a refusal that says what to change."""
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from collections.abc import Sequence as Many
+from typing import Protocol
+
+from serve_app.engine.sequence import Choice, Sequence
+from serve_app.errors import InvalidRequest, TooLong
+from serve_app.messages import ChatRequest, Message, Sampling
+
+LONG_TEXT = 16_384  # characters from which encoding (about 1 us each) leaves the event loop
+HOTTEST = 2.0  # OpenAI's highest temperature
+
+
+class Transcript(Protocol):
+    """What one answer has said so far; what may not be shown yet is held back."""
+
+    @property
+    def stopped(self) -> bool: ...
+
+    def add(self, token: int) -> str: ...
+
+    def close(self) -> str: ...
+
+
+class Tokenizer(Protocol):
+    """Text to tokens and back."""
+
+    def render(self, messages: Many[Message]) -> list[int]: ...
+
+    def transcript(self, stop: Iterable[str]) -> Transcript: ...
+
+
+class Admission:
+    """Checks everything before any work is done; keeps no state."""
+
+    def __init__(self, tokenizer: Tokenizer, room_tokens: int, defaults: Sampling) -> None:
+        """Prompt and answer share `room_tokens`; `defaults` are the model's own sampling."""
+        self._tokenizer = tokenizer
+        self._room = room_tokens
+        self._defaults = defaults
+
+    async def prepare(self, request: ChatRequest) -> tuple[Sequence, Transcript]:
+        """Raise InvalidRequest or TooLong, or return what the engine computes and shows."""
+        check_sampling(request.sampling)
+        tokens = await self._render(request.messages)
+        max_tokens = self._max_tokens(len(tokens), request.sampling.max_tokens)
+        sequence = Sequence(tokens, max_tokens, self._choice(request.sampling))
+        return sequence, self._tokenizer.transcript(request.sampling.stop)
+
+    async def _render(self, messages: tuple[Message, ...]) -> list[int]:
+        if not messages:
+            raise InvalidRequest("Send at least one message.", "messages")
+        if sum(len(message.content) for message in messages) < LONG_TEXT:
+            return self._tokenizer.render(messages)
+        return await asyncio.to_thread(self._tokenizer.render, messages)
+
+    def _max_tokens(self, prompt_tokens: int, wished: int | None) -> int:
+        left = self._room - prompt_tokens
+        if left < 1:
+            raise TooLong(
+                f"The messages take {prompt_tokens} tokens; with an answer of at least one"
+                f" token they must fit into {self._room}.",
+                "messages",
+            )
+        if wished is not None and wished > left:
+            raise TooLong(
+                f"The messages take {prompt_tokens} tokens, so max_tokens can be {left} at most.",
+                "max_tokens",
+            )
+        return left if wished is None else wished
+
+    def _choice(self, sampling: Sampling) -> Choice:
+        seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
+        return Choice(
+            temperature=_first(sampling.temperature, self._defaults.temperature),
+            top_p=_first(sampling.top_p, self._defaults.top_p),
+            seed=seed,
+        )
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raise InvalidRequest for what no sampler could do."""
+    if not 0.0 <= _first(sampling.temperature) <= HOTTEST:
+        raise InvalidRequest(f"temperature must be from 0 to {HOTTEST:g}.", "temperature")
+    if not 0.0 <= _first(sampling.top_p) <= 1.0:
+        raise InvalidRequest("top_p must be from 0 to 1.", "top_p")
+    if sampling.max_tokens is not None and sampling.max_tokens < 1:
+        raise InvalidRequest("max_tokens must be at least 1.", "max_tokens")
+    if not all(sampling.stop):
+        raise InvalidRequest("A stop string must not be empty.", "stop")
+
+
+def _first(*wishes: float | None) -> float:
+    """The first that is stated; a model that states nothing samples plainly."""
+    return next((wish for wish in wishes if wish is not None), 1.0)

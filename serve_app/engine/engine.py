@@ -1,0 +1,265 @@
+"""The loop: schedule, compute, book, hand out. One thread computes, event loops read."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.engine.admission import Admission, Tokenizer, Transcript
+from serve_app.engine.outbox import End, Outbox
+from serve_app.engine.scheduler import Batch, Limits, Scheduler
+from serve_app.engine.sequence import FINISH_REASONS, Sequence, Status
+from serve_app.errors import Draining, EngineFailed, NotReady
+from serve_app.messages import (
+    ChatRequest,
+    Delta,
+    Event,
+    Finish,
+    FinishReason,
+    Load,
+    Sampling,
+    Usage,
+)
+from serve_app.settings import EngineSettings
+
+_log = logging.getLogger(__name__)
+_GREEDY = Sampling(temperature=0.0)
+
+
+class Runner(Protocol):
+    """One forward pass and the draw of tokens."""
+
+    def run(self, batch: Batch) -> list[int | None]:
+        """Return a token for each row of `batch.drawing`; None: its logits were not numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What vLLM's metrics of the same names count; totals since the start."""
+
+    running: int
+    waiting: int
+    kv_usage: float  # share of pages held by running sequences, 0 to 1
+    prefix_cache_queried_tokens: int
+    prefix_cache_hit_tokens: int
+    prompt_tokens: int
+    generation_tokens: int
+    preemptions: int
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class _Stream:
+    """One answer under way: what its sequence draws, its transcript shows to its outbox."""
+
+    sequence: Sequence
+    transcript: Transcript
+    outbox: Outbox
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def usage(self) -> Usage:
+        sequence = self.sequence
+        return Usage(sequence.prompt_tokens, sequence.completion_tokens, sequence.cached)
+
+
+Parcel = tuple[_Stream, Delta | End]
+
+
+class Engine:
+    """Continuous batching behind one asynchronous door."""
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        settings: EngineSettings,
+        context_tokens: int,
+        eos_ids: Collection[int],
+        defaults: Sampling = _GREEDY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`defaults` hold temperature and top_p of the model's generation config."""
+        limits = Limits.of(settings)
+        room = min(context_tokens, limits.pages * limits.page_tokens)
+        self._admission = Admission(tokenizer, room, defaults)
+        self._scheduler = Scheduler(limits, eos_ids)
+        self._runner = runner
+        self._clock = clock
+        self._yields_per_s = settings.yields_per_s
+        self._streams: dict[Sequence, _Stream] = {}
+        self._changed = threading.Condition()  # guards scheduler, streams and the two flags
+        self._draining = False
+        self._halted = False
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def stop(self, patience_s: float = 0.0) -> None:
+        """Admit nothing more; answers that take longer than `patience_s` fail."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, patience_s)
+            self._halted = True
+            await asyncio.to_thread(self._thread.join)
+
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[Event]:
+        """Yield deltas, then exactly one finish; closing the generator cancels the work.
+
+        Raises InvalidRequest, TooLong, Overloaded, Draining or NotReady before the first event,
+        EngineFailed at any time.
+        """
+        stream = await self._admit(request)
+        try:
+            while True:
+                event = await stream.outbox.get()
+                yield event
+                if isinstance(event, Finish):
+                    return
+        finally:
+            self._leave(stream)
+
+    def load(self) -> Load:
+        with self._changed:
+            scheduler = self._scheduler
+            return Load(
+                running=len(scheduler.running),
+                waiting=len(scheduler.waiting),
+                free_blocks=scheduler.blocks.available,
+                total_blocks=scheduler.blocks.total,
+            )
+
+    def stats(self) -> EngineStats:
+        load = self.load()
+        totals = self._scheduler.totals
+        return EngineStats(
+            running=load.running,
+            waiting=load.waiting,
+            kv_usage=1.0 - load.free_blocks / load.total_blocks,
+            prefix_cache_queried_tokens=totals.cache_queried_tokens,
+            prefix_cache_hit_tokens=totals.cache_hit_tokens,
+            prompt_tokens=totals.prompt_tokens,
+            generation_tokens=totals.generation_tokens,
+            preemptions=totals.preemptions,
+        )
+
+    async def _admit(self, request: ChatRequest) -> _Stream:
+        self._check_open()
+        sequence, transcript = await self._admission.prepare(request)
+        outbox = Outbox(self._pause_s, self._clock)
+        stream = _Stream(sequence, transcript, outbox, asyncio.get_running_loop())
+        with self._changed:
+            self._check_open()
+            self._scheduler.add(sequence)
+            self._streams[sequence] = stream
+            self._changed.notify()
+        return stream
+
+    def _check_open(self) -> None:
+        """Refuse early: a refusal should cost less than an answer."""
+        if self._draining:
+            raise Draining("The server is going down; send the request again in a moment.")
+        if self._halted or not self._thread.is_alive():
+            raise NotReady("The engine is not running.")
+        self._scheduler.check_room()
+
+    def _leave(self, stream: _Stream) -> None:
+        """Forget a stream; if its sequence still runs, its pages come back now."""
+        with self._changed:
+            if self._streams.pop(stream.sequence, None):
+                self._scheduler.finish(stream.sequence, Status.CANCELLED)
+
+    def _pause_s(self) -> float:
+        return len(self._streams) / self._yields_per_s
+
+    def _work(self) -> None:
+        """Step until halted, or drained and done; whoever is left then is told."""
+        try:
+            while (batch := self._next_batch()) is not None:
+                self._post(self._step(batch))
+        finally:
+            with self._changed:
+                self._halted = True
+                left = [self._fail(stream) for stream in list(self._streams.values())]
+            self._post(left)
+
+    def _next_batch(self) -> Batch | None:
+        """Sleep until there is work; None: there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._streams or self._draining)
+            if self._halted or not self._streams:
+                return None
+            return self._scheduler.schedule()
+
+    def _step(self, batch: Batch) -> list[Parcel]:
+        """Compute a batch; if that fails, so do its requests, and no others."""
+        touched = [
+            self._streams[row.sequence] for row in batch.rows if row.sequence in self._streams
+        ]
+        try:
+            return self._book(batch, self._runner.run(batch))
+        except Exception:  # noqa: BLE001 - whatever broke this step, the next one is sound
+            _log.exception("A step failed and %d requests with it.", len(touched))
+            with self._changed:
+                return [self._fail(stream) for stream in touched]
+
+    def _book(self, batch: Batch, tokens: list[int | None]) -> list[Parcel]:
+        with self._changed:
+            self._scheduler.apply(batch, tokens)
+            drew = (self._streams.get(row.sequence) for row in batch.drawing)
+            return [parcel for stream in drew if stream for parcel in self._report(stream)]
+
+    def _report(self, stream: _Stream) -> Iterator[Parcel]:
+        """Say what the last token brought: text, an end, both or nothing yet."""
+        sequence = stream.sequence
+        if sequence.status is Status.FAILED:
+            yield self._fail(stream)
+            return
+        text = stream.transcript.add(sequence.tokens[-1])
+        reason = self._reason(stream)
+        if reason:
+            text += stream.transcript.close()
+        if text:
+            yield stream, Delta(text, stream.usage)
+        if reason:
+            del self._streams[sequence]
+            yield stream, Finish(reason, stream.usage)
+
+    def _reason(self, stream: _Stream) -> FinishReason | None:
+        """Why the answer ends here; a stop string counts even with the last token allowed."""
+        if stream.transcript.stopped:
+            self._scheduler.finish(stream.sequence, Status.STOPPED)
+            return FinishReason.STOP
+        return FINISH_REASONS.get(stream.sequence.status)
+
+    def _fail(self, stream: _Stream) -> Parcel:
+        self._streams.pop(stream.sequence, None)
+        self._scheduler.finish(stream.sequence, Status.FAILED)
+        return stream, EngineFailed("The engine failed while it worked on this request.")
+
+    def _post(self, parcels: list[Parcel]) -> None:
+        """Wake each event loop once, however many of its streams have news."""
+        by_loop: defaultdict[asyncio.AbstractEventLoop, list[Parcel]] = defaultdict(list)
+        for parcel in parcels:
+            by_loop[parcel[0].loop].append(parcel)
+        for loop, its in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_deliver, its)
+            except RuntimeError:  # the loop has closed: nobody reads any more
+                for stream, _ in its:
+                    self._leave(stream)
+
+
+def _deliver(parcels: Iterable[Parcel]) -> None:
+    for stream, item in parcels:
+        if isinstance(item, Delta):
+            stream.outbox.put(item)
+        else:
+            stream.outbox.close(item)
