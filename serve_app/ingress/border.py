@@ -1,0 +1,57 @@
+"""The outer wall: what nobody caught becomes a plain 500, and every exchange is counted."""
+
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.ingress import failures
+from serve_app.ingress.request_ids import request_id
+from serve_app.telemetry import Exchanges
+
+NO_ANSWER = 499  # nginx's status for a client that left first
+
+
+class Border:
+    """Stands inside `RequestIds`; `clock` counts seconds and never goes back."""
+
+    def __init__(self, app: ASGIApp, exchanges: Exchanges, clock: Callable[[], float]) -> None:
+        self._app = app
+        self._exchanges = exchanges
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s, status = self._clock(), NO_ANSWER
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except ClientDisconnect:
+            pass  # nobody is left to be told
+        except Exception as error:
+            if status != NO_ANSWER:
+                raise  # too late for a status: the server closes the connection
+            answer = failures.response(failures.public(error, request_id(scope)))
+            await answer(scope, receive, watched_send)
+        finally:
+            self._exchanges.ended(
+                request_id=request_id(scope),
+                route=_route(scope),
+                method=scope["method"],
+                status=status,
+                duration_s=self._clock() - started_s,
+            )
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, as the router found it."""
+    path: str = getattr(scope.get("route"), "path_format", "unknown")
+    return path

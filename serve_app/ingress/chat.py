@@ -1,0 +1,96 @@
+"""POST /v1/chat/completions: read, admit, carry through the corridor, answer."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from serve_app.errors import TooLong, UnknownModel
+from serve_app.ingress import body, failures, replies, wire
+from serve_app.ingress.hangup import attended, within
+from serve_app.ingress.request_ids import request_id
+from serve_app.ingress.sse import EventStream, Frames
+from serve_app.messages import ChatRequest, Delta, Event, Finish, ModelCard
+from serve_app.pipeline import Doors, answer
+from serve_app.settings import ServerSettings
+
+
+class Chat:
+    """An ASGI application of its own, because an answer outlives a returned response object.
+
+    `wall_clock` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        doors: Doors,
+        cards: Sequence[ModelCard],
+        settings: ServerSettings,
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._doors = doors
+        self._cards = {card.name: card for card in cards}
+        self._settings = settings
+        self._wall_clock = wall_clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        text = await body.read(Request(scope, receive), self._settings.max_body_bytes)
+        order = wire.parse(text, request_id(scope))
+        head = self._admit(order.request)
+        async with attended(receive):
+            if order.stream:
+                await self._stream(order, head, send)
+            else:
+                response = await self._complete(order, head)
+                await response(scope, receive, send)
+
+    def _admit(self, request: ChatRequest) -> replies.Head:
+        """Refuse what can be refused without asking a model."""
+        card = self._cards.get(request.model)
+        if card is None:
+            names = " or ".join(self._cards)
+            raise UnknownModel(f"No model of that name is served here; use {names}.", "model")
+        if (request.sampling.max_tokens or 0) > card.context_tokens:
+            raise TooLong(
+                f"'max_tokens' is more than the {card.context_tokens} tokens this model can hold,"
+                " prompt and answer together; ask for fewer.",
+                "max_tokens",
+            )
+        return replies.Head(request.request_id, int(self._wall_clock()), card)
+
+    async def _complete(self, order: wire.Order, head: replies.Head) -> Response:
+        async with (
+            within(self._settings.max_stream_s),
+            aclosing(answer(order.request, self._doors)) as events,
+        ):
+            text, finish = await _collect(events)
+        reply = replies.completion(head, text, finish)
+        return Response(orjson.dumps(reply), media_type="application/json")
+
+    async def _stream(self, order: wire.Order, head: replies.Head, send: Send) -> None:
+        stream = EventStream(send, Frames(head, with_usage=order.include_usage))
+        try:
+            async with (
+                within(self._settings.max_stream_s),
+                aclosing(answer(order.request, self._doors)) as events,
+            ):
+                async for event in events:
+                    await stream.send(event)
+        except Exception as error:
+            if not stream.started:
+                raise
+            await stream.fail(failures.public(error, head.request_id))
+        await stream.close()
+
+
+async def _collect(events: AsyncIterator[Event]) -> tuple[str, Finish]:
+    texts = []
+    async for event in events:
+        if isinstance(event, Delta):
+            texts.append(event.text)
+        else:
+            finish = event
+    return "".join(texts), finish

@@ -1,0 +1,64 @@
+"""Errors as the caller sees them: the table of `errors.py`, in OpenAI's shape."""
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve_app.errors import (
+    HTTP_ERRORS,
+    EngineFailed,
+    Refused,
+    ServeAppError,
+    UnknownRoute,
+    WrongMethod,
+)
+from serve_app.ingress.request_ids import request_id
+from serve_app.telemetry import log
+
+
+def public(error: Exception, request_id: str) -> ServeAppError:
+    """The error that may be shown; details of our own failures go to the log instead."""
+    if isinstance(error, ServeAppError) and type(error) in _SHOWN:
+        return error
+    log().error("failure", request_id=request_id, exc_info=error)
+    return EngineFailed(
+        f"The server failed on this request; try again, and if it stays, report id {request_id}."
+    )
+
+
+def body(error: ServeAppError) -> bytes:
+    """JSON, for a response as for a frame of a stream."""
+    row = HTTP_ERRORS[type(error)]
+    shape = {
+        "message": error.message,
+        "type": row.type,
+        "param": error.param if isinstance(error, Refused) else None,
+        "code": row.code,
+    }
+    return orjson.dumps({"error": shape})
+
+
+def response(error: ServeAppError) -> Response:
+    """The status and the headers belong to the table too."""
+    row = HTTP_ERRORS[type(error)]
+    headers = {} if row.retry_after_s is None else {"retry-after": str(row.retry_after_s)}
+    return Response(body(error), row.status, headers, media_type="application/json")
+
+
+async def told(request: Request, error: Exception) -> Response:
+    """Starlette's handler for the errors of the house."""
+    return response(public(error, request_id(request.scope)))
+
+
+async def misdirected(_: Request, error: Exception) -> Response:
+    """Starlette's handler for its own two errors: no such path, no such method on it."""
+    headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
+    if allowed := headers.get("Allow"):
+        answer = response(WrongMethod(f"This path does not take that method; use {allowed}."))
+        answer.headers["allow"] = allowed
+        return answer
+    return response(UnknownRoute("There is no such path; chat is at POST /v1/chat/completions."))
+
+
+_SHOWN = HTTP_ERRORS.keys() - {EngineFailed}

@@ -1,0 +1,30 @@
+"""HTTP exchanges, counted and, where refused, written down."""
+
+from serve_app.telemetry.logs import Log, log
+from serve_app.telemetry.metrics import Metrics
+
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_FIRST_REFUSAL = 400
+
+
+class Exchanges:
+    """Sees the end of every HTTP exchange."""
+
+    def __init__(self, metrics: Metrics, logger: Log | None = None) -> None:
+        self._counter = metrics.http_requests
+        self._log = logger or log()
+
+    def ended(
+        self, *, request_id: str, route: str, method: str, status: int, duration_s: float
+    ) -> None:
+        """`route` is a template, never a path: paths are the caller's and without number."""
+        self._counter.labels(route, method if method in _METHODS else "other", status).inc()
+        write = self._log.info if status >= _FIRST_REFUSAL else self._log.debug
+        write(
+            "http",
+            request_id=request_id,
+            route=route,
+            method=method,
+            status=status,
+            duration_s=round(duration_s, 6),
+        )

@@ -1,0 +1,97 @@
+"""Log lines: an event, its fields, and never a word of a prompt."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+
+from serve_app.settings import LogSettings
+
+FIELDS = frozenset(
+    {
+        "ts",
+        "level",
+        "event",
+        "exception",
+        # who and what
+        "request_id",
+        "tenant",
+        "model",
+        "replica",
+        # the exchange
+        "method",
+        "route",
+        "status",
+        "code",
+        "param",
+        # the answer
+        "verdict_in",
+        "verdict_out",
+        "rule_in",
+        "rule_out",
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "finish_reason",
+        "ttft_s",
+        "duration_s",
+        # a failure of ours
+        "error",
+        "detail",
+    }
+)
+"""Whatever is not named here is not written; `unnamed` says what was held back."""
+
+Log = structlog.stdlib.BoundLogger
+
+
+def log() -> Log:
+    """The process's log; `configure` decides where it goes."""
+    logger: Log = structlog.get_logger()
+    return logger
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send every line of this process to `stream` (standard error if None)."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            structlog.processors.format_exc_info,
+            only_named,
+            _renderer(settings),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_threshold(settings)),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+    )
+
+
+def only_named(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep the fields that have a name here, so that no text slips out in a new one."""
+    unnamed = sorted(line.keys() - FIELDS)
+    for field in unnamed:
+        del line[field]
+    if unnamed:
+        line["unnamed"] = unnamed
+    return line
+
+
+def _threshold(settings: LogSettings) -> int:
+    return logging.getLevelNamesMapping()[settings.level.upper()]
+
+
+def _renderer(settings: LogSettings) -> structlog.typing.Processor:
+    if settings.format == "json":
+        return structlog.processors.JSONRenderer(serializer=_json)
+    return structlog.dev.ConsoleRenderer(
+        colors=False,
+        timestamp_key="ts",
+        exception_formatter=structlog.dev.plain_traceback,  # the rich one shows local variables
+    )
+
+
+def _json(line: Any, **_: Any) -> str:
+    return orjson.dumps(line, default=str).decode()
