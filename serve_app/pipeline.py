@@ -1,12 +1,12 @@
 """The corridor: one admitted request from the front door to the last token, and its record."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from serve_app.errors import Blocked, Draining
+from serve_app.errors import Blocked, Draining, EngineFailed
 from serve_app.messages import (
     Action,
     ChatRequest,
@@ -113,8 +113,11 @@ async def answer(request: ChatRequest, doors: Doors) -> AsyncGenerator[Event]:
         record = doors.records.open(request)
         try:
             await _screen_input(request, doors.input_guard, record)
-            async with aclosing(doors.generator.generate(request)) as events:
-                async for event in _screen_output(events, doors.output_guards.open(), record):
+            async with (
+                aclosing(doors.generator.generate(request)) as events,
+                aclosing(_screen_output(events, doors.output_guards.open(), record)) as screened,
+            ):
+                async for event in screened:
                     record.sent(event)
                     yield event
         except BaseException as error:
@@ -132,16 +135,18 @@ async def _screen_input(request: ChatRequest, guard: InputGuard, record: Record)
 
 
 async def _screen_output(
-    events: AsyncIterator[Event], guard: OutputGuard, record: Record
+    events: AsyncGenerator[Event], guard: OutputGuard, record: Record
 ) -> AsyncGenerator[Event]:
     """Pass on what the guard releases; end with `content_filter` at the first block."""
     async for event in events:
         text = guard.feed(event.text) if isinstance(event, Delta) else guard.close()
-        if guard.verdict.action is Action.BLOCK:
-            yield Finish(FinishReason.CONTENT_FILTER, event.usage)
-            break
+        is_blocked = guard.verdict.action is Action.BLOCK
+        if is_blocked:
+            await events.aclose()  # the slot is free before the caller hears of it
         if text:
             yield Delta(text, event.usage)
-        if isinstance(event, Finish):
-            yield event
-    record.judged("output", guard.verdict)
+        if is_blocked or isinstance(event, Finish):
+            record.judged("output", guard.verdict)
+            yield Finish(FinishReason.CONTENT_FILTER, event.usage) if is_blocked else event
+            return
+    raise EngineFailed("The answer broke off before its end.")

@@ -36,9 +36,9 @@ class EngineStats(Protocol):
     @property
     def kv_usage(self) -> float: ...  # 0 to 1
     @property
-    def prefix_queried_tokens(self) -> int: ...
+    def prefix_cache_queried_tokens(self) -> int: ...
     @property
-    def prefix_hit_tokens(self) -> int: ...
+    def prefix_cache_hit_tokens(self) -> int: ...
     @property
     def prompt_tokens(self) -> int: ...
     @property
@@ -102,8 +102,8 @@ class _EngineCollector(Collector):
         ):
             yield self._sample(GaugeMetricFamily(f"vllm:{name}", text, labels=_MODEL), gauge)
         for name, text, count in (
-            ("prefix_cache_queries", "Prompt tokens looked up", stats.prefix_queried_tokens),
-            ("prefix_cache_hits", "Prompt tokens found", stats.prefix_hit_tokens),
+            ("prefix_cache_queries", "Prompt tokens looked up", stats.prefix_cache_queried_tokens),
+            ("prefix_cache_hits", "Prompt tokens found", stats.prefix_cache_hit_tokens),
             ("prompt_tokens", "Prompt tokens taken in", stats.prompt_tokens),
             ("generation_tokens", "Tokens generated", stats.generation_tokens),
             ("num_preemptions", "Requests sent back to the waiting line", stats.preemptions),

@@ -1,0 +1,65 @@
+"""Generators that say what they are told to, and know whether they were closed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+
+from serve_app.messages import ChatRequest, Delta, Event, Finish, FinishReason, Usage
+
+PROMPT_TOKENS = 7
+
+Step = Event | Exception | asyncio.Event
+
+
+class ScriptedGenerator:
+    """Yields events, raises exceptions and waits where an asyncio.Event stands."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps = steps
+        self.requests: list[ChatRequest] = []
+        self.under_way = 0
+        self.entered = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[Event]:
+        with self._occupied(request):
+            for step in self.steps:
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield step
+
+    @contextmanager
+    def _occupied(self, request: ChatRequest) -> Iterator[None]:
+        self.requests.append(request)
+        self.under_way += 1
+        self.entered.set()
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            self.left.set()
+
+
+class EndlessGenerator(ScriptedGenerator):
+    """Speaks until it is closed; `text` is one piece."""
+
+    def __init__(self, text: str = "na ") -> None:
+        super().__init__()
+        self.text = text
+        self.pieces = 0
+
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[Event]:
+        with self._occupied(request):
+            while True:
+                self.pieces += 1
+                yield Delta(self.text, Usage(PROMPT_TOKENS, self.pieces))
+                await asyncio.sleep(0)
+
+
+def spoken(*texts: str, reason: FinishReason = FinishReason.STOP) -> list[Event]:
+    """An answer of one token a text, and its end."""
+    deltas = [Delta(text, Usage(PROMPT_TOKENS, count)) for count, text in enumerate(texts, 1)]
+    return [*deltas, Finish(reason, Usage(PROMPT_TOKENS, len(texts)))]
