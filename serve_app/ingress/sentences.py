@@ -1,12 +1,10 @@
 """What a field must be, in words: the sentence for a request that breaks the public format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
 from serve_app.errors import InvalidRequest
-
-UNKNOWN_FIELD = "unknown_field"  # pydantic error type; its context holds the name
 
 _LATER = "is not supported yet"
 _INT64 = "a whole number from -9223372036854775808 to 9223372036854775807"
@@ -55,27 +53,27 @@ MUST_BE: Mapping[str, str] = {
 
 _LONGEST_NAME = 64  # of a field nobody knows: enough to find it, too little to echo a text
 
-Path = Sequence[str | int]
-
 
 def refusal(error: ValidationError) -> InvalidRequest:
     """The first fault as a sentence that says what to change; no value is quoted."""
     fault = error.errors(include_url=False, include_input=False)[0]
-    if fault["type"] == UNKNOWN_FIELD:
-        path = written((*fault["loc"], fault["ctx"]["field"][:_LONGEST_NAME]))
-        return InvalidRequest(f"'{path}' is not a known field; leave it out.", path)
-    if not fault["loc"]:
+    path = fault["loc"]
+    if not path:
         return InvalidRequest("The body must be a JSON object with 'model' and 'messages'.")
-    path = written(fault["loc"])
-    return InvalidRequest(f"'{path}' must be {MUST_BE[_row(fault['loc'])]}.", path)
+    param = _join(_shown(step) for step in path)
+    if fault["type"] == "extra_forbidden":
+        return InvalidRequest(f"'{param}' is not a known field; leave it out.", param)
+    row = _join("[]" if isinstance(step, int) else f".{step}" for step in path)
+    return InvalidRequest(f"'{param}' must be {MUST_BE[row]}.", param)
 
 
-def written(path: Path) -> str:
-    """Like messages[2].content, as OpenAI writes it."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return "".join(steps).removeprefix(".")
+def _shown(step: str | int) -> str:
+    """A step of a path as OpenAI writes it: messages[2].content."""
+    if isinstance(step, int):
+        return f"[{step}]"
+    name = "".join(letter if letter.isprintable() else "?" for letter in step[:_LONGEST_NAME])
+    return f".{name}"
 
 
-def _row(path: Path) -> str:
-    steps = ("[]" if isinstance(step, int) else f".{step}" for step in path)
+def _join(steps: Iterable[str]) -> str:
     return "".join(steps).removeprefix(".")
