@@ -1,0 +1,49 @@
+"""Random GLMs of a few kilobytes and a byte-level tokenizer with GLM-4's special tokens."""
+
+from functools import partial
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
+
+from serve_app.engine.tokenizer import ChatTokenizer
+from tests.engine.parts import FAMILIES, SPECIAL, TEMPLATE, Twins, build
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", params=list(FAMILIES))
+def twins(request: pytest.FixtureRequest) -> Twins:
+    """The same weights twice: for the engine and for transformers' own generate."""
+    return Twins(*(build(request.param, torch.float32) for _ in range(2)))
+
+
+@pytest.fixture(scope="session")
+def precise_twins() -> Twins:
+    """In float64 no two logits are so close that the order of sums decides."""
+    return Twins(*(build("glm", torch.float64) for _ in range(2)))
+
+
+@pytest.fixture(scope="session")
+def fast_tokenizer() -> PreTrainedTokenizerFast:
+    """Every byte is a token; some pairs are merged, line feeds and Chinese among them."""
+    alphabet = sorted(ByteLevel.alphabet())
+    merges = [("Ċ", "Ċ"), ("h", "e"), ("l", "l"), ("he", "ll"), ("ä", "½"), ("ä½", "ł"), ("Ġ", "a")]
+    tokens = [*alphabet, *(left + right for left, right in merges)]
+    tokenizer = Tokenizer(BPE({token: n for n, token in enumerate(tokens)}, merges))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    special = partial(AddedToken, special=True, normalized=False)
+    tokenizer.add_special_tokens([special(token) for token in SPECIAL])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, chat_template=TEMPLATE, eos_token="<|endoftext|>"
+    )
+
+
+@pytest.fixture(scope="session")
+def chat_tokenizer(fast_tokenizer: PreTrainedTokenizerFast) -> ChatTokenizer:
+    return ChatTokenizer(fast_tokenizer)

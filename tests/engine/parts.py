@@ -1,0 +1,118 @@
+"""What several tests of the engine build with."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
+
+from serve_app.engine.model import ModelRunner
+from serve_app.engine.scheduler import Batch, Limits, Scheduler
+from serve_app.engine.sequence import Sequence
+from serve_app.messages import ChatRequest, Message, Role, Sampling
+from serve_app.settings import EngineSettings
+
+VOCABULARY = 512
+CONTEXT = 512
+SPECIAL = (
+    "<|endoftext|>",
+    "[gMASK]",
+    "<sop>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|observation|>",
+)
+TEMPLATE = (
+    "[gMASK]<sop>{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+FAMILIES: Mapping[str, tuple[Callable[..., Any], Any]] = {
+    "glm": (GlmConfig, GlmForCausalLM),
+    "glm4": (Glm4Config, Glm4ForCausalLM),
+}
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two models with equal weights."""
+
+    served: Any
+    reference: Any
+
+    def generate(self, prompt: list[int], count: int) -> list[int]:
+        """What transformers generates greedily."""
+        ids = torch.tensor([prompt])
+        whole = self.reference.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=count,
+            do_sample=False,
+            pad_token_id=0,
+            eos_token_id=None,
+        )
+        return whole[0, len(prompt) :].tolist()
+
+    @torch.inference_mode()
+    def likeliest(self, tokens: list[int]) -> list[int]:
+        """The likeliest next token after each beginning of `tokens`."""
+        return self.reference(torch.tensor([tokens])).logits[0].argmax(-1).tolist()
+
+
+def build(family: str, dtype: torch.dtype) -> Any:
+    torch.manual_seed(0)
+    config, model = FAMILIES[family]
+    return model._from_config(
+        config(
+            vocab_size=VOCABULARY,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=8,
+            max_position_embeddings=CONTEXT,
+            pad_token_id=0,
+            eos_token_id=[1],
+            initializer_range=0.3,
+        ),
+        dtype=dtype,
+        attn_implementation="sdpa",
+    ).eval()
+
+
+def prompt(seed: int, length: int) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(2, VOCABULARY, (length,), generator=generator).tolist()
+
+
+class Machine:
+    """A scheduler and a model, stepped by hand; the books are checked after each step."""
+
+    def __init__(self, model: Any, settings: EngineSettings, eos_ids: Iterable[int] = ()) -> None:
+        self.scheduler = Scheduler(Limits.of(settings), frozenset(eos_ids))
+        self.runner = ModelRunner(model, settings)
+
+    def step(self) -> Batch:
+        """Compute the next batch, if there is anything to compute."""
+        batch = self.scheduler.schedule()
+        if batch:
+            self.scheduler.apply(batch, self.runner.run(batch))
+        self.scheduler.blocks.check()
+        return batch
+
+    def finish(self, sequences: Iterable[Sequence] = ()) -> None:
+        for sequence in sequences:
+            self.scheduler.add(sequence)
+        while self.scheduler.running or self.scheduler.waiting:
+            self.step()
+
+
+def answer(sequence: Sequence) -> list[int]:
+    return sequence.tokens[sequence.prompt_tokens :]
+
+
+def ask(text: str = "hello", request_id: str = "r", **sampling: Any) -> ChatRequest:
+    message = Message(Role.USER, text)
+    return ChatRequest(request_id, "glm", (message,), Sampling(**sampling))

@@ -1,0 +1,119 @@
+"""Time is turned by hand: the loop's clock jumps to the next timer instead of waiting."""
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from serve_app.engine.outbox import Outbox
+from serve_app.errors import EngineFailed
+from serve_app.messages import Delta, Event, Finish, FinishReason, Usage
+
+PAUSE_S = 10.0
+END = Finish(FinishReason.STOP, Usage(1, 9))
+
+
+class Leap(selectors.DefaultSelector):
+    """Instead of waiting, moves its clock on."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        self.now += timeout or 0.0
+        return super().select(0)
+
+
+class LeapLoop(asyncio.SelectorEventLoop):
+    """An event loop on which waiting takes no time."""
+
+    def __init__(self) -> None:
+        self.leap = Leap()
+        super().__init__(self.leap)
+
+    def time(self) -> float:
+        return self.leap.now
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=LeapLoop) as runner:
+        runner.run(story)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def delta(number: int) -> Delta:
+    return Delta(f"{number} ", Usage(1, number))
+
+
+def outbox() -> Outbox:
+    return Outbox(lambda: PAUSE_S, now)
+
+
+async def read(box: Outbox) -> list[tuple[float, Event]]:
+    """All events, each with the second it came."""
+    events: list[tuple[float, Event]] = []
+    while not events or not isinstance(events[-1][1], Finish):
+        event = await box.get()
+        events.append((round(now(), 3), event))
+    return events
+
+
+async def write(box: Outbox, count: int, end_s: float) -> None:
+    """One delta a second, then nothing until the end."""
+    for number in range(1, count + 1):
+        box.put(delta(number))
+        await asyncio.sleep(1)
+    await asyncio.sleep(end_s - now())
+    box.close(END)
+
+
+def test_the_first_goes_at_once_then_what_has_gathered() -> None:
+    async def story() -> None:
+        box = outbox()
+        events, _ = await asyncio.gather(read(box), write(box, 15, end_s=40))
+        assert events == [
+            (0, delta(1)),
+            (10, Delta("".join(f"{n} " for n in range(2, 12)), Usage(1, 11))),
+            (20, Delta("12 13 14 15 ", Usage(1, 15))),
+            (40, END),
+        ]
+
+    run(story())
+
+
+def test_the_end_does_not_wait_for_the_pause() -> None:
+    async def story() -> None:
+        box = outbox()
+        events, _ = await asyncio.gather(read(box), write(box, 3, end_s=4))
+        assert events == [(0, delta(1)), (4, Delta("2 3 ", Usage(1, 3))), (4, END)]
+
+    run(story())
+
+
+def test_what_comes_after_a_long_silence_goes_at_once() -> None:
+    async def story() -> None:
+        box = outbox()
+        box.put(delta(1))
+        await box.get()
+        await asyncio.sleep(PAUSE_S * 3)
+        box.put(delta(2))
+        assert await box.get() == delta(2)
+        assert now() == PAUSE_S * 3
+
+    run(story())
+
+
+def test_an_error_comes_after_the_text_before_it() -> None:
+    async def story() -> None:
+        box = outbox()
+        box.put(delta(1))
+        box.close(EngineFailed("It broke."))
+        assert await box.get() == delta(1)
+        with pytest.raises(EngineFailed):
+            await box.get()
+
+    run(story())
