@@ -20,7 +20,7 @@ _CODE_BITS = 21  # a code point fits, so state and letter make one integer key
 class Automaton:
     """Finds every term that ends at a letter; one step a letter."""
 
-    __slots__ = ("_edges", "_fail", "_nearest", "_terms", "depth")
+    __slots__ = ("_edges", "_fail", "_terms", "depth", "nearest")
 
     def __init__(self, terms: Iterable[Term]) -> None:
         self._edges: dict[int, int] = {}
@@ -29,7 +29,7 @@ class Automaton:
         for term in terms:
             self._insert(term)
         self._fail = array("i", bytes(self.depth.itemsize * len(self.depth)))
-        self._nearest = array("i", self._fail)
+        self.nearest = array("i", self._fail)
         self._link()
 
     def step(self, state: int, letter: str) -> int:
@@ -42,16 +42,12 @@ class Automaton:
             state = self._fail[state]
         return target
 
-    def ends(self, state: int) -> bool:
-        """Tell whether any term ends here."""
-        return self._nearest[state] > 0
-
     def ending(self, state: int) -> Iterator[Term]:
         """Give the terms that end here, longest first."""
-        state = self._nearest[state]
+        state = self.nearest[state]
         while state:
             yield self._terms[state]
-            state = self._nearest[self._fail[state]]
+            state = self.nearest[self._fail[state]]
 
     def _insert(self, term: Term) -> None:
         state = 0
@@ -66,10 +62,10 @@ class Automaton:
 
     def _link(self) -> None:
         """Point each state to its longest proper suffix and to its nearest term, shallow first."""
-        for key, state in sorted(self._edges.items(), key=lambda edge: self.depth[edge[1]]):
+        edges = tuple(self._edges)  # in the order made, so edge n leads to state n + 1
+        for state in sorted(range(1, len(self.depth)), key=self.depth.__getitem__):
+            key = edges[state - 1]
             parent, letter = key >> _CODE_BITS, chr(key & ((1 << _CODE_BITS) - 1))
             if parent:
                 self._fail[state] = self.step(self._fail[parent], letter)
-            self._nearest[state] = (
-                state if state in self._terms else self._nearest[self._fail[state]]
-            )
+            self.nearest[state] = state if state in self._terms else self.nearest[self._fail[state]]

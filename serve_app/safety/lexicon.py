@@ -1,6 +1,6 @@
 """Word lists from files: UTF-8, one term a line; a line that begins with # is a comment."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from serve_app.errors import BadSettings
@@ -10,6 +10,7 @@ from serve_app.safety.normalise import CLAUSE, FIRST_LETTER, LINE, SOFT, normali
 
 GAPS = {SOFT: Gap.SOFT, LINE: Gap.LINE, CLAUSE: Gap.CLAUSE}
 MAX_LETTERS = 64  # the longest term bounds what a stream holds back
+_NO_GAPS: Mapping[int, Gap] = {}  # one for all the terms without
 IN_THE_BOX = Path(__file__).parent / "words"
 
 
@@ -38,7 +39,7 @@ def parse(line: str, rule: str) -> Term:
         raise ValueError("the term is empty once spaces and signs are dropped")
     if len(letters) > MAX_LETTERS:
         raise ValueError(f"the term has {len(letters)} letters, at most {MAX_LETTERS} are allowed")
-    return Term("".join(letters), own, rule)
+    return Term("".join(letters), own or _NO_GAPS, rule)
 
 
 def _read(file: Path) -> Iterator[Term]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+FIRST_UNSPACED = "\u0e00"  # from Thai on, scripts are taken as written without spaces
 _WORD = 2  # letters; most Chinese words have two
-_UNSPACED = "\u0e00"  # from Thai on, scripts are taken as written without spaces
 
 
 class Gap(IntEnum):
@@ -34,7 +34,7 @@ class Term:
 
 def spaced(letter: str) -> bool:
     """Tell whether the letter's script puts spaces between words."""
-    return letter < _UNSPACED
+    return letter < FIRST_UNSPACED
 
 
 def stands(term: Term, gaps: Sequence[Gap]) -> bool:

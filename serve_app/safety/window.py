@@ -9,20 +9,22 @@ letter, so what has left at any moment is clean by itself, also if nothing follo
 from serve_app.messages import ALLOWED, Action, Verdict
 from serve_app.safety.automaton import Automaton
 from serve_app.safety.lexicon import GAPS
-from serve_app.safety.match import Gap, spaced, stands
+from serve_app.safety.match import FIRST_UNSPACED, Gap, stands
 from serve_app.safety.normalise import FIRST_LETTER, normalise
+
+_Letter = tuple[int, Gap, bool]  # offset of its raw character, gap before it, doubtful
+_NO_GAP = Gap.NONE  # a name of its own: looking up an enum's member costs more than a step
 
 
 class Window:
     """Screens one text that arrives in pieces; owned by one answer or one message.
 
-    The three lists hold, for each letter that has not left: its raw offset from the start of
-    the held text, the gap before it, and whether it is doubtful.
+    Offsets count raw characters from the beginning of the text.
     """
 
     __slots__ = (
-        "_automaton", "_doubts", "_end", "_gap", "_gaps", "_held", "_max_skipped", "_offsets",
-        "_skipped", "_spaced", "_state", "verdict",
+        "_automaton", "_end", "_gap", "_held", "_letters", "_max_skipped", "_released", "_skipped",
+        "_spaced", "_state", "verdict",
     )  # fmt: skip
 
     def __init__(self, automaton: Automaton, max_skipped: int) -> None:
@@ -30,35 +32,29 @@ class Window:
         self._automaton = automaton
         self._max_skipped = max_skipped
         self._held = ""
-        self._end = 0  # raw characters of the held text that have been read
+        self._released = 0  # offset of the held text
+        self._end = 0  # offset of the character being read
         self._state = 0
-        self._offsets: list[int] = []
-        self._gaps: list[Gap] = []
-        self._doubts: list[bool] = []
+        self._letters: list[_Letter] = []  # that have not left
         self._gap = Gap.CLAUSE  # before the next letter
         self._spaced = False  # the script of the last letter
-        self._skipped = 0  # raw characters since the last letter
+        self._skipped = 0  # characters since the last letter
 
     def feed(self, text: str) -> str:
         """Read a piece; give the text that may leave. After a block that is nothing, ever."""
-        if self._is_blocked():
+        if self.verdict.action is Action.BLOCK:
             return ""
         self._held += text
         for character in text:
             self._read(character)
-            if self._is_blocked():
-                return self._withhold()
         return self._release(self._cut())
 
     def close(self) -> str:
         """End the text; give what was held, unless the end completes a banned term."""
-        if self._is_blocked():
+        if self.verdict.action is Action.BLOCK:
             return ""
         self._pause(Gap.CLAUSE)
-        return self._withhold() if self._is_blocked() else self._release(self._end)
-
-    def _is_blocked(self) -> bool:
-        return self.verdict.action is Action.BLOCK
+        return self._release(self._end)
 
     def _read(self, character: str) -> None:
         self._skipped += 1
@@ -72,67 +68,61 @@ class Window:
             self._pause(Gap.CLAUSE)
             self._state = 0
         if not self._state:
-            self._forget(len(self._offsets))
+            self._letters.clear()
 
     def _letter(self, letter: str) -> None:
-        is_spaced = spaced(letter)
-        if self._gap is Gap.NONE and is_spaced is not self._spaced:
+        """Take one step; a letter of another script settles a doubt as a gap does."""
+        is_spaced = letter < FIRST_UNSPACED
+        if is_spaced is not self._spaced and not self._gap:
             self._pause(Gap.SCRIPT)
-        self._offsets.append(self._end)
-        self._gaps.append(self._gap)
-        self._state = self._automaton.step(self._state, letter)
-        self._gap, self._spaced, self._skipped = Gap.NONE, is_spaced, 0
-        self._doubts.append(self._automaton.ends(self._state) and self._is_doubtful())
+        self._state = state = self._automaton.step(self._state, letter)
+        self._letters.append((self._end, self._gap, False))
+        self._gap, self._spaced, self._skipped = _NO_GAP, is_spaced, 0
+        if self._automaton.nearest[state]:
+            self._match()
+
+    def _match(self) -> None:
+        """Block what stands whatever follows; mark a letter the text may not end at."""
+        if not self._judge(Gap.NONE) and self._standing(Gap.CLAUSE):
+            self._letters[-1] = (*self._letters[-1][:2], True)
 
     def _pause(self, gap: Gap) -> None:
         """Note what stands behind the last letter; a doubt about it is settled now."""
-        if self._doubts and self._doubts[-1]:
+        if self._letters and self._letters[-1][2]:
             self._judge(gap)
         self._gap = max(self._gap, gap)
 
-    def _is_doubtful(self) -> bool:
-        """Block what stands whatever follows; tell whether the text may not end here."""
-        return not self._judge(Gap.NONE) and self._match(Gap.CLAUSE) is not None
-
     def _judge(self, after: Gap) -> bool:
-        rule = self._match(after)
-        if rule is not None and self.verdict is ALLOWED:
+        """Block if a term stands here; the first block of a text is the one that is told."""
+        rule = self._standing(after)
+        if rule and self.verdict is ALLOWED:
             self.verdict = Verdict(Action.BLOCK, rule)
         return rule is not None
 
-    def _match(self, after: Gap) -> str | None:
-        gaps = [*self._gaps, after]
+    def _standing(self, after: Gap) -> str | None:
+        """Give the rule of the longest term that stands if `after` follows the last letter."""
         for term in self._automaton.ending(self._state):
-            if stands(term, gaps[-len(term.letters) - 1 :]):
+            letters = self._letters[-len(term.letters) :]
+            if stands(term, [*(gap for _, gap, _ in letters), after]):
                 return term.rule
         return None
 
     def _cut(self) -> int:
-        """Find the raw offset behind the last character that may leave."""
-        offsets = self._offsets
-        first = len(offsets) - self._automaton.depth[self._state]
-        while first > 0 and self._may_not_cut(first):
-            first -= 1
-        cut = offsets[first] if first < len(offsets) else self._end
-        self._forget(first)
-        return cut
+        """Find the offset behind the last character that may leave."""
+        letters = self._letters
+        keep = self._automaton.depth[self._state]
+        while keep < len(letters) and self._is_tied(len(letters) - keep):
+            keep += 1
+        self._letters = letters[len(letters) - keep :]
+        return self._letters[0][0] if keep else self._end
 
-    def _may_not_cut(self, first: int) -> bool:
-        """Tell whether a raw character or a doubt ties letter `first` to the one before."""
-        before = first - 1
-        one_character = first < len(self._offsets) and self._offsets[before] == self._offsets[first]
-        return one_character or self._doubts[before]
-
-    def _forget(self, letters: int) -> None:
-        del self._offsets[:letters], self._gaps[:letters], self._doubts[:letters]
+    def _is_tied(self, first: int) -> bool:
+        """Tell whether one raw character or a doubt ties a letter to the one before."""
+        offset, _, doubtful = self._letters[first - 1]
+        return doubtful or offset == self._letters[first][0]
 
     def _release(self, cut: int) -> str:
-        text, self._held = self._held[:cut], self._held[cut:]
-        self._offsets = [offset - cut for offset in self._offsets]
-        self._end -= cut
-        return text
-
-    def _withhold(self) -> str:
-        self._held = ""
-        self._forget(len(self._offsets))
-        return ""
+        """Let the text before the cut leave, or nothing once there is a block."""
+        size = cut - self._released
+        text, self._held, self._released = self._held[:size], self._held[size:], cut
+        return text if self.verdict is ALLOWED else ""

@@ -62,6 +62,18 @@ def test_what_has_left_is_clean_by_itself_though_a_later_letter_undid_a_match() 
     assert screen.feed("d") == "sumed"
 
 
+def test_a_character_that_stands_for_two_letters_is_not_cut_behind_a_doubtful_one() -> None:
+    screen = window("ass", "gun")
+    assert screen.feed("ass㎏") == "as"
+    assert screen.close() == "s㎏"
+
+
+def test_a_doubtful_term_is_settled_by_a_long_run_of_invisible_characters() -> None:
+    screen = window("ass", max_skipped=4)
+    assert screen.feed("ass" + "\u200b" * 5) == ""
+    assert screen.verdict.action is Action.BLOCK
+
+
 @pytest.mark.parametrize("text", ["\ud800", "甲\udfff好", "\x00\uffff\U0010ffff"])
 def test_lone_surrogates_and_odd_code_points_pass_unchanged(text: str) -> None:
     screen = window("甲乙")
@@ -80,3 +92,27 @@ def test_a_half_match_survives_as_many_ignorable_characters_as_allowed() -> None
     screen.feed("甲    乙")
     assert screen.close() == ""
     assert screen.verdict.action is Action.BLOCK
+
+
+def test_two_windows_of_one_automaton_do_not_disturb_each_other() -> None:
+    shared = automaton("甲乙")
+    one, other = Window(shared, 16), Window(shared, 16)
+    assert [one.feed("甲"), other.feed("乙"), one.feed("丙"), other.feed("甲")] == [
+        "",
+        "乙",
+        "甲丙",
+        "",
+    ]
+    assert [one.verdict, other.verdict] == [ALLOWED, ALLOWED]
+
+
+def test_of_two_terms_that_end_together_the_longer_names_the_rule() -> None:
+    screen = window("乙丙", "甲乙丙")
+    screen.feed("甲乙丙")
+    assert screen.verdict.rule == "list.txt:2"
+
+
+def test_the_first_block_of_a_piece_names_the_rule() -> None:
+    screen = window("甲乙", "丙丁")
+    screen.feed("丙丁甲乙")
+    assert screen.verdict.rule == "list.txt:2"
