@@ -11,16 +11,8 @@ from serve_app.errors import BadModel
 from serve_app.messages import ModelCard
 from serve_app.models import catalogue, manifest
 from serve_app.models.catalogue import ModelFolder
-from serve_app.models.memory import free_on_host
-from serve_app.models.plan import (
-    ITEM_BYTES,
-    Device,
-    Dtype,
-    MemoryPlan,
-    Placement,
-    place,
-    refuse_unless_fits,
-)
+from serve_app.models.device import plan_memory
+from serve_app.models.plan import Dtype, Placement, place, refuse_unless_fits
 from serve_app.settings import Settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's client reads it once, when it is imported
@@ -81,20 +73,6 @@ def load(settings: Settings) -> LoadedModel:
         context_tokens=_context_tokens(model, folder),
         kv_bytes_per_token=plan.kv_bytes_per_token,
     )
-
-
-def plan_memory(folder: ModelFolder, placement: Placement, kv_tokens: int) -> MemoryPlan:
-    """Gather what the plan is made of, from headers and counters alone."""
-    return MemoryPlan(
-        weights_bytes=folder.parameters() * ITEM_BYTES[placement.dtype],
-        kv_bytes_per_token=folder.kv_shape().bytes_per_token(placement.dtype),
-        kv_tokens=kv_tokens,
-        free_bytes=_free_bytes(placement.device),
-    )
-
-
-def _free_bytes(device: Device) -> int:
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else free_on_host()
 
 
 def _read(folder: ModelFolder, placement: Placement) -> tuple[Any, Any]:

@@ -73,6 +73,13 @@ class MemoryPlan:
         left = self.free_bytes - self.weights_bytes - WORKSPACE_BYTES
         return max(0, left // self.kv_bytes_per_token)
 
+    @property
+    def mend(self) -> str:
+        """What would make it fit."""
+        if self.kv_tokens_that_fit:
+            return f"Set engine.kv_tokens to {self.kv_tokens_that_fit} or less, or free memory."
+        return "Choose a smaller model, a smaller model.dtype or a larger machine."
+
 
 def place(wanted: ModelSettings, *, cuda_available: bool) -> Placement:
     """Resolve `auto`: a GPU where there is one, and the number format that is fast there."""
@@ -90,15 +97,8 @@ def refuse_unless_fits(plan: MemoryPlan, device: Device) -> None:
         raise BadModel(
             f"The model needs {gib(plan.needed_bytes)} ({gib(plan.weights_bytes)} of weights, "
             f"{gib(plan.kv_bytes)} for {plan.kv_tokens} KV tokens, {gib(WORKSPACE_BYTES)} to work "
-            f"in), but {device} has {gib(plan.free_bytes)} free. {mend(plan)}"
+            f"in), but {device} has {gib(plan.free_bytes)} free. {plan.mend}"
         )
-
-
-def mend(plan: MemoryPlan) -> str:
-    """What would make a plan fit."""
-    if plan.kv_tokens_that_fit:
-        return f"Set engine.kv_tokens to {plan.kv_tokens_that_fit} or less, or free memory."
-    return "Choose a smaller model, a smaller model.dtype or a larger machine."
 
 
 def gib(count: int) -> str:

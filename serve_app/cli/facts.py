@@ -1,0 +1,123 @@
+"""Gathers what the doctor looks at; everything here reads, nothing judges."""
+
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from serve_app import configuration, ports
+from serve_app.errors import BadModel, BadSettings, PortTaken
+from serve_app.models import catalogue, device
+from serve_app.models.plan import MemoryPlan, place
+from serve_app.settings import Settings
+
+_DISTRIBUTION = "glm-serve"
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- where Linux keeps it
+_GPU_FILES = "nvidia[0-9]*"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A requirement such as `ray[serve]>=2.60` and what is installed; None: nothing."""
+
+    requirement: Requirement
+    installed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes of one file system."""
+
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """This machine as it is; a `problem` is the sentence of the error met on the way."""
+
+    python: tuple[int, int]
+    packages: tuple[Package, ...]
+    settings_problem: str | None
+    cores: int
+    gpus_usable: tuple[str, ...]
+    gpus_present: int
+    memory: MemoryPlan | None
+    model: str
+    model_problem: str | None
+    address: str
+    port_problem: str | None
+    shared_memory: Space | None
+    disk: Space
+    open_files: int
+
+
+def gather(file: Path | None, environ: Mapping[str, str]) -> Facts:
+    """Look around; wrong settings are a fact, and the defaults are examined instead."""
+    settings, settings_problem = _settings(file, environ)
+    memory, model_problem = _memory(settings)
+    return Facts(
+        python=sys.version_info[:2],
+        packages=_packages(),
+        settings_problem=settings_problem,
+        cores=len(os.sched_getaffinity(0)),
+        gpus_usable=device.gpu_names(),
+        gpus_present=len(list(Path("/dev").glob(_GPU_FILES))),
+        memory=memory,
+        model=settings.model.name,
+        model_problem=model_problem,
+        address=f"{settings.server.host}:{settings.server.port}",
+        port_problem=_port_problem(settings),
+        shared_memory=_space(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None,
+        disk=_space(Path(tempfile.gettempdir())),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    )
+
+
+def _settings(file: Path | None, environ: Mapping[str, str]) -> tuple[Settings, str | None]:
+    try:
+        return configuration.load(file, environ).settings, None
+    except BadSettings as error:
+        return Settings(), error.message
+
+
+def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None]:
+    try:
+        folder = catalogue.find(settings.model)
+        placement = place(settings.model, cuda_available=bool(device.gpu_names()))
+        return device.plan_memory(folder, placement, settings.engine.kv_tokens), None
+    except (BadModel, BadSettings) as error:
+        return None, error.message
+
+
+def _port_problem(settings: Settings) -> str | None:
+    try:
+        ports.require_free(settings.server.host, settings.server.port)
+    except PortTaken as error:
+        return error.message
+    return None
+
+
+def _packages() -> tuple[Package, ...]:
+    needed = map(Requirement, metadata.requires(_DISTRIBUTION) or ())
+    here = (r for r in needed if r.marker is None or r.marker.evaluate())
+    return tuple(Package(requirement, _installed(requirement.name)) for requirement in here)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _space(folder: Path) -> Space:
+    usage = shutil.disk_usage(folder)
+    return Space(usage.total, usage.free)

@@ -1,0 +1,222 @@
+"""The doctor judges facts, and gathers them from the machine it runs on."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from serve_app.cli.checks import CHECKS, Level, examine
+from serve_app.cli.facts import Facts, Package, Space, gather
+from serve_app.models.plan import MemoryPlan
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+GIB = 2**30
+RAY = Requirement("ray[serve]>=2.60,<2.61")
+WELL = Facts(
+    python=(3, 12),
+    packages=(Package(RAY, "2.60.1"),),
+    settings_problem=None,
+    cores=4,
+    gpus_usable=(),
+    gpus_present=0,
+    memory=MemoryPlan(GIB, kv_bytes_per_token=1024, kv_tokens=1024, free_bytes=8 * GIB),
+    model="glm-nano",
+    model_problem=None,
+    address="127.0.0.1:8000",
+    port_problem=None,
+    shared_memory=Space(total=4 * GIB, free=4 * GIB),
+    disk=Space(total=100 * GIB, free=50 * GIB),
+    open_files=65_536,
+)
+
+
+def test_a_machine_that_is_well_is_green_and_needs_no_mend() -> None:
+    findings = examine(WELL)
+
+    assert len(findings) == len(CHECKS)
+    assert {finding.level for finding in findings} == {Level.GREEN}
+    assert {finding.mend for finding in findings} == {""}
+
+
+ILLS: dict[str, tuple[dict[str, Any], str, Level, str, str]] = {
+    "an old Python": ({"python": (3, 10)}, "Python", Level.RED, "3.10", "Install Python 3.11"),
+    "a missing package": (
+        {"packages": (Package(RAY, None),)},
+        "packages",
+        Level.RED,
+        "ray is missing, needed <2.61,>=2.60",
+        "make setup",
+    ),
+    "a package too new": (
+        {"packages": (Package(RAY, "2.61.0"),)},
+        "packages",
+        Level.RED,
+        "ray is 2.61.0, needed <2.61,>=2.60",
+        "make setup",
+    ),
+    "wrong settings": (
+        {"settings_problem": "server.port: no"},
+        "settings",
+        Level.RED,
+        "server.port: no",
+        "Correct them",
+    ),
+    "a GPU that torch cannot use": (
+        {"gpus_present": 1},
+        "processors",
+        Level.YELLOW,
+        "1 GPU that torch cannot use",
+        "Install a torch",
+    ),
+    "one core": (
+        {"cores": 1},
+        "processors",
+        Level.YELLOW,
+        "1 CPU core, no GPU",
+        "at least 2 cores",
+    ),
+    "no model": (
+        {"memory": None, "model_problem": "No model 'x'."},
+        "model",
+        Level.RED,
+        "No model 'x'.",
+        "models list",
+    ),
+    "a need that is not known": (
+        {"memory": None},
+        "memory",
+        Level.YELLOW,
+        "not known",
+        "the model first",
+    ),
+    "a model that does not fit": (
+        {"memory": MemoryPlan(9 * GIB, 1024, 1024, free_bytes=8 * GIB)},
+        "memory",
+        Level.RED,
+        "needs 9.25 GiB, 8.00 GiB are free",
+        "smaller model",
+    ),
+    "a cache that does not fit": (
+        {"memory": MemoryPlan(GIB, 2**20, 8192, free_bytes=8 * GIB)},
+        "memory",
+        Level.RED,
+        "needs 9.25 GiB",
+        "engine.kv_tokens to 6912",
+    ),
+    "a taken port": (
+        {"port_problem": "server.port: taken"},
+        "port",
+        Level.RED,
+        "server.port: taken",
+        "this server",
+    ),
+    "Docker's shared memory": (
+        {"shared_memory": Space(64 * 2**20, 64 * 2**20)},
+        "shared memory",
+        Level.YELLOW,
+        "0.06 GiB free in /dev/shm",
+        "--shm-size",
+    ),
+    "no shared memory": (
+        {"shared_memory": None},
+        "shared memory",
+        Level.YELLOW,
+        "no /dev/shm",
+        "--shm-size",
+    ),
+    "a full disk": (
+        {"disk": Space(10 * GIB, GIB // 2)},
+        "disk",
+        Level.RED,
+        "0.50 GiB of 10.00",
+        "TMPDIR",
+    ),
+    "a disk that Ray calls full": (
+        {"disk": Space(100 * GIB, 4 * GIB)},
+        "disk",
+        Level.YELLOW,
+        "4.00 GiB",
+        "95 %",
+    ),
+    "few open files": (
+        {"open_files": 1024},
+        "open files",
+        Level.YELLOW,
+        "1,024 at once",
+        "ulimit -n 4096",
+    ),
+    "hardly any open files": (
+        {"open_files": 256},
+        "open files",
+        Level.RED,
+        "256 at once",
+        "ulimit -n 4096",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "level", "fact", "mend"), ILLS.values(), ids=ILLS.keys()
+)
+def test_every_ill_is_told_with_its_mend(
+    change: dict[str, Any], name: str, level: Level, fact: str, mend: str
+) -> None:
+    (finding,) = [f for f in examine(replace(WELL, **change)) if f.name == name]
+
+    assert finding.level is level
+    assert fact in finding.fact
+    assert mend in finding.mend
+
+
+def test_a_usable_gpu_is_named() -> None:
+    findings = examine(replace(WELL, gpus_usable=("NVIDIA H100",), gpus_present=1, cores=1))
+
+    assert "1 CPU core; NVIDIA H100" in [finding.fact for finding in findings]
+
+
+def test_a_limit_that_is_none_is_green() -> None:
+    assert "no limit" in [finding.fact for finding in examine(replace(WELL, open_files=-1))]
+
+
+def test_facts_come_from_this_machine(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"model: {{folder: {tmp_path}, name: none}}")
+
+    facts = gather(file, {})
+
+    assert facts.python == sys.version_info[:2]
+    assert "torch" in {package.requirement.name for package in facts.packages}
+    assert all(package.installed for package in facts.packages)
+    assert facts.cores >= 1
+    assert facts.disk.total >= facts.disk.free > 0
+    assert facts.settings_problem is None
+    assert facts.model_problem is not None
+    assert "No model 'none'" in facts.model_problem
+
+
+def test_red_is_exit_code_one_and_every_finding_is_told(glm_serve: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = glm_serve("doctor", "--json", GLM_SERVER__PORT=port)
+
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert len(findings) == len(CHECKS)
+    assert findings["port"]["level"] == "red"
+    assert port in findings["port"]["fact"]
+
+
+def test_wrong_settings_do_not_stop_the_doctor(glm_serve: Run) -> None:
+    done = glm_serve("doctor", GLM_SERVER__PORT="none")
+
+    assert done.returncode == 1
+    assert "server.port: expected a whole number" in done.stdout
+    assert "127.0.0.1:8000" in done.stdout

@@ -1,0 +1,87 @@
+"""`glm-serve models` knows what there is and whether it is intact."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from serve_app.models import manifest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Two models of six numbers each."""
+    for name in ("one", "two"):
+        folder = tmp_path / "shelf" / name
+        folder.mkdir(parents=True)
+        save_file({"w": np.zeros((2, 3), np.float32)}, folder / "model.safetensors")
+        manifest.write(folder, name, context_tokens=64, created=0)
+    return tmp_path / "shelf"
+
+
+def test_the_list_gives_size_context_and_digest(glm_serve: Run, shelf: Path) -> None:
+    rows = json.loads(glm_serve("models", "list", "--json", GLM_MODEL__FOLDER=str(shelf)).stdout)
+
+    assert [row["name"] for row in rows] == ["one", "two"]
+    assert rows[0] == {
+        "name": "one",
+        "parameters": 6,
+        "bytes": (shelf / "one" / "model.safetensors").stat().st_size,
+        "context_tokens": 64,
+        "digest": manifest.digest(shelf / "one"),
+    }
+
+
+def test_the_list_is_a_table_for_people(glm_serve: Run, shelf: Path) -> None:
+    text = glm_serve("models", "list", GLM_MODEL__FOLDER=str(shelf)).stdout
+
+    assert "64 tokens" in text
+    assert manifest.digest(shelf / "two")[:12] in text
+
+
+def test_intact_models_are_verified_with_their_digests(glm_serve: Run, shelf: Path) -> None:
+    done = glm_serve("models", "verify", GLM_MODEL__FOLDER=str(shelf))
+
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"{name}: intact, {manifest.digest(shelf / name)}" for name in ("one", "two")
+    ]
+
+
+def test_an_altered_model_fails_and_the_others_are_still_looked_at(
+    glm_serve: Run, shelf: Path
+) -> None:
+    (shelf / "one" / "model.safetensors").write_bytes(b"")
+
+    done = glm_serve("models", "verify", GLM_MODEL__FOLDER=str(shelf))
+
+    assert done.returncode == 1
+    assert "model.safetensors was altered" in done.stderr
+    assert done.stdout.startswith("two: intact")
+
+
+def test_only_the_named_models_are_verified(glm_serve: Run, shelf: Path) -> None:
+    (shelf / "one" / "model.safetensors").write_bytes(b"")
+
+    done = glm_serve("models", "verify", "two", GLM_MODEL__FOLDER=str(shelf))
+
+    assert done.returncode == 0
+
+
+def test_an_unknown_name_is_told_with_the_known_ones(glm_serve: Run, shelf: Path) -> None:
+    done = glm_serve("models", "verify", "three", GLM_MODEL__FOLDER=str(shelf))
+
+    assert (done.returncode, done.stderr) == (1, "No model three; there is one, two.\n")
+
+
+def test_an_empty_folder_is_said_to_be_empty(glm_serve: Run, tmp_path: Path) -> None:
+    done = glm_serve("models", "list", GLM_MODEL__FOLDER=str(tmp_path))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"There is no model in {tmp_path};")
