@@ -37,6 +37,7 @@ class House:
         output: OutputGuards | None = None,
         settings: ServerSettings | None = None,
         probe: Callable[[], Awaitable[None]] = _succeed,
+        metrics: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
         self.generator = generator or ScriptedGenerator(*spoken("Hello", " world"))
         self.metrics = Metrics()
@@ -51,7 +52,7 @@ class House:
             doors=doors,
             cards=(CARD,),
             probe=probe,
-            metrics=self.exposition,
+            metrics=metrics or self.exposition,
             settings=settings or ServerSettings(),
             exchanges=Exchanges(self.metrics),
         )
