@@ -8,10 +8,18 @@ ingress, which without HAProxy leaves every node but the head without a listener
 
 import math
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
+from serve_app.ports import SparePorts
 from serve_app.settings import ServerSettings
+
+
+def prepare(environ: MutableMapping[str, str], server: ServerSettings, run_folder: Path) -> None:
+    """Fill the environment for a server on this machine; must come before Ray is imported."""
+    with SparePorts() as ports:
+        environ.update(chain(server))
+        environ.update(one_machine(run_folder, ports))
 
 
 def chain(server: ServerSettings) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serve_app import __version__
-from serve_app.cli import bench, chat, config, doctor, models
+from serve_app.cli import bench, chat, config, doctor, models, serve
 from serve_app.errors import ServeAppError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")
 app.command("config")(config.config)

@@ -7,51 +7,68 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+import typer
 
-from serve_app import tuning
-from serve_app.models import catalogue, manifest
-from serve_app.ports import require_free
-from serve_app.settings import Settings
+from serve_app.cli.options import ConfigFile
+
+if TYPE_CHECKING:
+    from serve_app.messages import ModelCard
+    from serve_app.settings import Settings
+
+Say = Callable[[str], None]
 
 TRY_IT = """\
 curl http://{address}/v1/chat/completions -H 'Content-Type: application/json' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello!"}}]}}'"""
 
 
-def serve(settings: Settings, console: Console) -> None:
-    """Run until Ctrl-C or SIGTERM; raises CannotStart."""
-    say = progress(console)
-    say("checking the model and the port")  # before Ray: what is wrong is told at once
-    model = catalogue.find(settings.model)
-    manifest.verify(model.path)
-    card = model.card
-    require_free(settings.server.host, settings.server.port)
+def serve(*, file: ConfigFile = None) -> None:
+    """Serve the configured model on this machine until Ctrl-C."""
+    say = progress()
+    say("reading settings, checking model and port")  # before Ray: what is wrong is told at once
+    from serve_app import configuration, ports
+
+    settings = configuration.load(file, os.environ).settings
+    card = verified(settings)
+    ports.require_free(settings.server.host, settings.server.port)
+    run(settings, card, say)
+    say("stopped")
+
+
+def verified(settings: "Settings") -> "ModelCard":
+    """The model's card, once every byte of it is what its manifest says; raises BadModel."""
+    from serve_app.models import catalogue, manifest
+
+    folder = catalogue.find(settings.model)
+    manifest.verify(folder.path)
+    return folder.card
+
+
+def run(settings: "Settings", card: "ModelCard", say: Say) -> None:
+    """Start, answer, drain, stop; raises CannotStart."""
+    from serve_app import tuning
+
     run_folder = Path(tempfile.mkdtemp(prefix="glm-"))
     tuning.prepare(os.environ, settings.server, run_folder)
-    from serve_app import local  # Ray reads the environment when it is imported
+    from serve_app import local  # imports Ray, which reads the environment
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # while starting, both just end it
     with local.running(settings, (card,), run_folder, say):
         address = f"{settings.server.host}:{settings.server.port}"
         say(f"{card.name} answers on http://{address} (Ctrl-C drains and stops); try:")
-        console.print(TRY_IT.format(address=address, model=card.name), soft_wrap=True, markup=False)
+        typer.echo(TRY_IT.format(address=address, model=card.name))
         wait_for_stop()
         say("draining: running answers finish, new ones are refused (Ctrl-C again stops now)")
         if not local.drain(settings.server.max_stream_s):
             say("some answers were still running and were cut")
-    say("stopped")
 
 
-def progress(console: Console) -> Callable[[str], None]:
+def progress() -> Say:
     """A line for each step, with the seconds since the start."""
     started = time.monotonic()
-
-    def say(step: str) -> None:
-        console.print(f"{time.monotonic() - started:5.1f} s  {step}", highlight=False, markup=False)
-
-    return say
+    return lambda step: typer.echo(f"{time.monotonic() - started:5.1f} s  {step}")
 
 
 def wait_for_stop() -> None:

@@ -1,0 +1,57 @@
+"""7. The binding: the three deployments with their options, as one Serve application."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ray import serve
+
+from serve_app.deployments import EngineFactory, Ingress, ModelReplica, SafetyFilter, load_engine
+from serve_app.messages import ModelCard
+from serve_app.settings import Settings
+
+NAME = "glm"
+INGRESS = "Ingress"
+
+
+def build(
+    settings: Settings, cards: Sequence[ModelCard], factory: EngineFactory = load_engine
+) -> serve.Application:
+    """Ingress -> SafetyFilter and Ingress -> ModelReplica.
+
+    `factory` makes the engine inside the replica's process; benchmarks pass a stub.
+    """
+    safety = _deployment(SafetyFilter, settings, settings.replicas.safety).bind(settings)
+    model = _model_deployment(settings).bind(settings, factory)
+    ingress = _deployment(Ingress, settings, settings.replicas.ingress, name=INGRESS)
+    return ingress.bind(settings, tuple(cards), safety, model)
+
+
+def _deployment(
+    cls: type, settings: Settings, replicas: int | None, **options: Any
+) -> serve.Deployment:
+    defaults = {
+        "num_replicas": replicas,
+        "max_ongoing_requests": 4096,  # the engine's waiting line is where requests are refused
+        "graceful_shutdown_timeout_s": math.ceil(settings.server.max_stream_s),
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "max_constructor_retry_count": 2,
+        "ray_actor_options": {"num_cpus": 0.1},
+        "logging_config": {"enable_access_log": False},  # one record a request, and it is ours
+    }
+    return serve.deployment(**defaults | options)(cls)
+
+
+def _model_deployment(settings: Settings) -> serve.Deployment:
+    replicas = settings.replicas
+    options: dict[str, Any] = {
+        "ray_actor_options": {"num_cpus": 0.1, "num_gpus": replicas.model_gpus},
+    }
+    if replicas.model_max > replicas.model_min:
+        options["autoscaling_config"] = {
+            "min_replicas": replicas.model_min,
+            "max_replicas": replicas.model_max,
+            "target_ongoing_requests": replicas.target_requests,
+        }
+        return _deployment(ModelReplica, settings, None, **options)
+    return _deployment(ModelReplica, settings, replicas.model_min, **options)

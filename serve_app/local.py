@@ -1,0 +1,86 @@
+"""One machine: start Ray and Serve here, run the application, drain, leave nothing behind.
+
+`tuning` must be in the environment before this module is imported, for Ray reads it then.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray import serve
+from ray.exceptions import RayError
+
+from serve_app import app
+from serve_app.deployments import EngineFactory, load_engine
+from serve_app.errors import CannotStart
+from serve_app.messages import ModelCard
+from serve_app.settings import Settings
+
+OBJECT_STORE_BYTES = 100 * 1024 * 1024  # token streams never touch it
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def running(
+    settings: Settings,
+    cards: Sequence[ModelCard],
+    run_folder: Path,
+    say: Say,
+    factory: EngineFactory = load_engine,
+) -> Iterator[None]:
+    """The application, answering; everything that was started is gone afterwards."""
+    try:
+        say("starting Ray")
+        _start_ray(run_folder)
+        say("starting Ray Serve and HAProxy")
+        serve.start(http_options=_http_options(settings))
+        say("starting ingress, safety filter and model replica")
+        _deploy(settings, cards, factory)
+        yield
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+        shutil.rmtree(run_folder, ignore_errors=True)
+
+
+def drain(timeout_s: float) -> bool:
+    """Refuse new requests and wait for running streams; False if some are still running."""
+    ingress = serve.get_deployment_handle(app.INGRESS, app.NAME)
+    try:
+        ingress.broadcast("drain").results(timeout_s=timeout_s)
+    except (TimeoutError, RayError):
+        return False
+    serve.delete(app.NAME)
+    return True
+
+
+def _start_ray(run_folder: Path) -> None:
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray.init(
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(run_folder),
+    )
+
+
+def _http_options(settings: Settings) -> dict[str, object]:
+    return {"host": settings.server.host, "port": settings.server.port}
+
+
+def _deploy(settings: Settings, cards: Sequence[ModelCard], factory: EngineFactory) -> None:
+    application = app.build(settings, cards, factory)
+    try:
+        serve.run(application, name=app.NAME, route_prefix="/")
+    except RuntimeError as error:
+        raise CannotStart(f"A deployment did not start: {_last_line(error)}") from error
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
