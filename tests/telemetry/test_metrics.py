@@ -1,0 +1,100 @@
+from dataclasses import dataclass
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from serve_app.telemetry import Exchanges, Metrics, merge
+
+
+@dataclass(frozen=True)
+class Stats:
+    """An engine's numbers."""
+
+    running: int = 3
+    waiting: int = 4
+    kv_usage: float = 0.5
+    prefix_cache_queried_tokens: int = 100
+    prefix_cache_hit_tokens: int = 40
+    prompt_tokens: int = 200
+    generation_tokens: int = 300
+    preemptions: int = 2
+
+
+def samples(text: bytes) -> dict[str, float]:
+    """Values by name and labels, as they are written."""
+    lines = text.decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_an_engine_is_exported_by_the_names_of_vllm() -> None:
+    metrics = Metrics()
+    metrics.watch("glm-nano", Stats)
+    values = samples(metrics.exposition())
+    model = '{model_name="glm-nano"}'
+    assert {
+        "vllm:num_requests_running": 3,
+        "vllm:num_requests_waiting": 4,
+        "vllm:kv_cache_usage_perc": 0.5,
+        "vllm:prefix_cache_queries_total": 100,
+        "vllm:prefix_cache_hits_total": 40,
+        "vllm:prompt_tokens_total": 200,
+        "vllm:generation_tokens_total": 300,
+        "vllm:num_preemptions_total": 2,
+    }.items() <= {name.replace(model, ""): value for name, value in values.items()}.items()
+
+
+def test_an_engine_is_read_anew_at_every_scrape() -> None:
+    metrics = Metrics()
+    running = iter((1, 2))
+    metrics.watch("glm-nano", lambda: Stats(running=next(running)))
+    name = 'vllm:num_requests_running{model_name="glm-nano"}'
+    assert [samples(metrics.exposition())[name] for _ in range(2)] == [1, 2]
+
+
+def test_two_sets_of_instruments_live_in_one_process() -> None:
+    one, other = Metrics(), Metrics()
+    Exchanges(one).ended(request_id="r", route="/", method="GET", status=200, duration_s=0.1)
+    assert b"glm_http_requests_total{" in one.exposition()
+    assert b"glm_http_requests_total{" not in other.exposition()
+
+
+def test_merged_texts_are_one_text_by_family_with_the_replica_named() -> None:
+    one, other = Metrics(), Metrics()
+    one.watch("glm-nano", lambda: Stats(running=1))
+    other.watch("glm-nano", lambda: Stats(running=2))
+    one.itl.labels("glm-nano").observe(0.01)
+    whole = merge({"a": one.exposition(), "b": other.exposition()})
+    values = samples(whole)
+    assert values['vllm:num_requests_running{model_name="glm-nano",replica="a"}'] == 1
+    assert values['vllm:num_requests_running{model_name="glm-nano",replica="b"}'] == 2
+    assert values['vllm:prompt_tokens_total{model_name="glm-nano",replica="b"}'] == 200
+    name = "vllm:inter_token_latency_seconds_bucket"
+    assert values[name + '{le="+Inf",model_name="glm-nano",replica="a"}'] == 1
+    assert whole.count(b"# TYPE vllm:num_requests_running gauge") == 1
+    assert whole.count(b"# HELP vllm:prompt_tokens_total") == 1
+
+
+def test_a_merged_text_is_well_formed() -> None:
+    one = Metrics()
+    one.itl.labels("glm-nano").observe(0.01)
+    plain = list(text_string_to_metric_families(one.exposition().decode()))
+    merged = list(text_string_to_metric_families(merge({"a": one.exposition()}).decode()))
+    assert [(family.name, family.type) for family in merged] == [
+        (family.name, family.type) for family in plain
+    ]
+
+
+def test_labels_with_quotes_and_lines_survive_the_merge() -> None:
+    one = Metrics()
+    one.successes.labels('a"b\\c\nd', "stop").inc()
+    twice = merge({"x": merge({"y": one.exposition()})})
+    (family,) = [
+        family
+        for family in text_string_to_metric_families(twice.decode())
+        if family.name == "vllm:request_success"
+    ]
+    assert family.samples[0].labels["model_name"] == 'a"b\\c\nd'
+
+
+def test_nothing_merged_is_nothing() -> None:
+    assert merge({}) == b""

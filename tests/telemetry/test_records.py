@@ -1,0 +1,157 @@
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from serve_app.errors import Blocked, EngineFailed, Overloaded
+from serve_app.messages import (
+    ALLOWED,
+    Action,
+    Caller,
+    ChatRequest,
+    Delta,
+    Finish,
+    FinishReason,
+    Message,
+    Role,
+    Sampling,
+    Usage,
+    Verdict,
+)
+from serve_app.telemetry import Metrics, Records
+
+PRIVATE = "what-nobody-else-may-read"
+REQUEST = ChatRequest("r-1", "glm-nano", (Message(Role.USER, PRIVATE),), Sampling(), Caller("acme"))
+BOUND = {"request_id": "r-1", "tenant": "acme", "model": "glm-nano", "event": "chat"}
+
+
+class Desk:
+    """Records over instruments of their own, and a clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.now_s = 50.0
+        self.records = Records(self.metrics, clock=lambda: self.now_s)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, {"model_name": "glm-nano", **labels})
+
+    def verdicts(self, side: str, action: str) -> float | None:
+        labels = {"side": side, "action": action}
+        return self.metrics.registry.get_sample_value("glm_guard_verdicts_total", labels)
+
+
+def write(desk: Desk, *errors: BaseException) -> dict[str, Any]:
+    """The line of a request that only failed."""
+    with capture_logs() as lines:
+        record = desk.records.open(REQUEST)
+        for error in errors:
+            record.failed(error)
+        record.close()
+        record.close()
+    (line,) = lines
+    return line
+
+
+def test_an_answered_request_is_one_line_without_text() -> None:
+    desk = Desk()
+    with capture_logs() as lines:
+        record = desk.records.open(REQUEST)
+        record.judged("input", ALLOWED)
+        desk.now_s += 0.25
+        record.sent(Delta(PRIVATE, Usage(7, 1, 4)))
+        desk.now_s += 0.5
+        record.sent(Delta(PRIVATE, Usage(7, 3, 4)))
+        record.judged("output", ALLOWED)
+        record.sent(Finish(FinishReason.STOP, Usage(7, 3, 4)))
+        desk.now_s += 0.25
+        record.close()
+    assert lines == [
+        {
+            **BOUND,
+            "log_level": "info",
+            "verdict_in": "allow",
+            "verdict_out": "allow",
+            "finish_reason": "stop",
+            "prompt_tokens": 7,
+            "completion_tokens": 3,
+            "cached_tokens": 4,
+            "ttft_s": 0.25,
+            "duration_s": 1.0,
+        }
+    ]
+    assert PRIVATE not in str(lines)
+
+
+def test_an_answered_request_is_counted_by_the_names_of_vllm() -> None:
+    desk = Desk()
+    record = desk.records.open(REQUEST)
+    desk.now_s += 0.25
+    record.sent(Delta("a", Usage(7, 1)))
+    desk.now_s += 0.5
+    record.sent(Delta("bc", Usage(7, 3)))
+    record.sent(Finish(FinishReason.LENGTH, Usage(7, 3)))
+    record.close()
+    assert desk.value("vllm:request_success_total", finished_reason="length") == 1
+    assert desk.value("vllm:time_to_first_token_seconds_sum") == 0.25
+    assert desk.value("vllm:inter_token_latency_seconds_sum") == 0.25
+    assert desk.value("vllm:inter_token_latency_seconds_count") == 1
+    assert desk.value("vllm:e2e_request_latency_seconds_sum") == 0.75
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
+def test_a_request_that_was_left_is_cancelled_not_failed(error: BaseException) -> None:
+    desk = Desk()
+    line = write(desk, error)
+    assert (line["log_level"], line["code"]) == ("info", "cancelled")
+    assert desk.value("vllm:request_success_total", finished_reason="abort") == 1
+
+
+def test_a_caller_who_leaves_after_the_end_has_been_answered() -> None:
+    desk = Desk()
+    with capture_logs() as lines:
+        record = desk.records.open(REQUEST)
+        record.sent(Finish(FinishReason.STOP, Usage(7, 0)))
+        record.failed(GeneratorExit())
+        record.close()
+    assert lines[0]["finish_reason"] == "stop"
+    assert desk.value("vllm:request_success_total", finished_reason="stop") == 1
+    assert desk.value("vllm:request_success_total", finished_reason="abort") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Overloaded("Full."), "overloaded"),
+        (EngineFailed("x"), "engine_failed"),
+        (KeyError(PRIVATE), "engine_failed"),
+    ],
+)
+def test_a_failure_of_ours_is_an_error_with_its_code(error: Exception, code: str) -> None:
+    desk = Desk()
+    line = write(desk, error)
+    assert (line["log_level"], line["code"]) == ("error", code)
+    assert line["error"] == type(error).__name__
+    assert PRIVATE not in str(line)
+    assert desk.value("vllm:request_success_total", finished_reason="error") == 1
+
+
+def test_a_blocked_conversation_is_told_with_its_rule_and_is_no_failure() -> None:
+    desk = Desk()
+    with capture_logs() as lines:
+        record = desk.records.open(REQUEST)
+        record.judged("input", Verdict(Action.BLOCK, "words.txt:3"))
+        record.failed(Blocked("No.", "messages"))
+        record.close()
+    (line,) = lines
+    assert (line["log_level"], line["code"]) == ("info", "content_filter")
+    assert (line["verdict_in"], line["rule_in"]) == ("block", "words.txt:3")
+    assert desk.verdicts("input", "block") == 1
+    assert desk.value("vllm:request_success_total", finished_reason="error") is None
+
+
+def test_a_record_is_written_once_however_often_it_is_closed() -> None:
+    desk = Desk()
+    write(desk, GeneratorExit())
+    assert desk.value("vllm:e2e_request_latency_seconds_count") == 1
