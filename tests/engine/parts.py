@@ -1,5 +1,7 @@
 """What several tests of the engine build with."""
 
+import asyncio
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -116,3 +118,29 @@ def answer(sequence: Sequence) -> list[int]:
 def ask(text: str = "hello", request_id: str = "r", **sampling: Any) -> ChatRequest:
     message = Message(Role.USER, text)
     return ChatRequest(request_id, "glm", (message,), Sampling(**sampling))
+
+
+class Turnstile:
+    """A runner that computes a step when told to."""
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self._arrived = threading.Semaphore(0)
+        self._allowed = threading.Semaphore(0)
+
+    def run(self, batch: Batch) -> list[int | None]:
+        self._arrived.release()
+        self._allowed.acquire()
+        return self._runner.run(batch)
+
+    async def arrival(self) -> None:
+        """Wait until the engine is inside its next step."""
+        await asyncio.to_thread(self._arrived.acquire)
+
+    def allow(self, steps: int) -> None:
+        self._allowed.release(steps)
+
+
+def settings(**fields: Any) -> EngineSettings:
+    """Events go out as they come, unless a test says otherwise."""
+    return EngineSettings(**{"yields_per_s": 10**9, **fields})

@@ -18,7 +18,9 @@ def shown_before(text: str, stops: tuple[str, ...]) -> str:
 
 
 @given(pieces=st.lists(letters, max_size=8), stops=stops)
-def test_however_it_is_cut_the_same_text_is_shown(pieces: list[str], stops: tuple[str, ...]) -> None:
+def test_however_it_is_cut_the_same_text_is_shown(
+    pieces: list[str], stops: tuple[str, ...]
+) -> None:
     watcher = StopStrings(stops)
     shown = "".join(map(watcher.feed, pieces)) + watcher.close()
     assert shown == shown_before("".join(pieces), stops)

@@ -1,0 +1,364 @@
+"""The whole engine with a real, tiny model: what a caller sees, and what it leaves behind."""
+
+import asyncio
+import gc
+import logging
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any
+
+import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from serve_app.engine.engine import Engine, Runner
+from serve_app.engine.model import ModelRunner
+from serve_app.engine.scheduler import Batch
+from serve_app.engine.tokenizer import ChatTokenizer
+from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
+from serve_app.messages import ChatRequest, Delta, Event, Finish, FinishReason, Usage
+from serve_app.settings import EngineSettings
+from tests.engine.parts import CONTEXT, Turnstile, Twins, ask, build, settings
+
+HELLO_TOKENS = 8
+
+Start = Callable[..., AbstractAsyncContextManager[Engine]]
+
+
+@pytest.fixture
+def start(chat_tokenizer: ChatTokenizer) -> Start:
+    """Run an engine; however its requests end, all pages are free afterwards."""
+
+    @asynccontextmanager
+    async def running(
+        runner: Runner, chosen: EngineSettings, eos_ids: tuple[int, ...] = ()
+    ) -> AsyncIterator[Engine]:
+        engine = Engine(
+            runner=runner,
+            tokenizer=chat_tokenizer,
+            settings=chosen,
+            context_tokens=CONTEXT,
+            eos_ids=eos_ids,
+        )
+        engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+        load = engine.load()
+        assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
+        engine._scheduler.blocks.check()
+
+    return running
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return build("glm", torch.float32)
+
+
+async def read(engine: Engine, request: ChatRequest) -> list[Event]:
+    async with aclosing(engine.generate(request)) as events:
+        return [event async for event in events]
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+async def test_the_answer_is_what_generate_says(
+    twins: Twins, start: Start, fast_tokenizer: PreTrainedTokenizerFast, chat_tokenizer: Any
+) -> None:
+    chosen = settings(max_running=3)
+    requests = [ask(f"hello {n}" * n, max_tokens=20 + n) for n in range(1, 7)]
+    async with start(ModelRunner(twins.served, chosen), chosen) as engine:
+        answers = await asyncio.gather(*(read(engine, request) for request in requests))
+    for request, events in zip(requests, answers, strict=True):
+        prompt = chat_tokenizer.render(request.messages)
+        count = request.sampling.max_tokens or 0
+        whole = fast_tokenizer.decode(twins.generate(prompt, count), skip_special_tokens=True)
+        assert whole.startswith(text_of(events))
+        assert set(whole[len(text_of(events)) :]) <= {"\ufffd"}
+        assert events[-1] == Finish(FinishReason.LENGTH, Usage(len(prompt), count))
+        assert sum(isinstance(event, Finish) for event in events) == 1
+
+
+async def test_usage_grows_with_the_text(model: Any, start: Start) -> None:
+    chosen = settings()
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        events = await read(engine, ask(max_tokens=40))
+    counts = [event.usage.completion_tokens for event in events]
+    assert counts == sorted(counts)
+    assert counts[-1] == 40
+
+
+async def test_without_max_tokens_the_answer_fills_the_context(model: Any, start: Start) -> None:
+    chosen = settings()
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        events = await read(engine, ask())
+    assert events[-1] == Finish(FinishReason.LENGTH, Usage(HELLO_TOKENS, CONTEXT - HELLO_TOKENS))
+
+
+async def test_an_end_token_and_a_stop_string_both_end_with_stop(
+    model: Any, start: Start, chat_tokenizer: ChatTokenizer
+) -> None:
+    chosen = settings()
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        whole = text_of(await read(engine, ask(max_tokens=60)))
+        stop = whole[5:7]
+        events = await read(engine, ask(max_tokens=60, stop=(stop,)))
+    assert text_of(events) == whole[: whole.index(stop)]
+    assert isinstance(events[-1], Finish)
+    assert events[-1].reason is FinishReason.STOP
+    everything = tuple(range(512))
+    async with start(ModelRunner(model, chosen), chosen, eos_ids=everything) as engine:
+        events = await read(engine, ask(max_tokens=60))
+    assert events[-1] == Finish(FinishReason.STOP, Usage(HELLO_TOKENS, 1))
+
+
+async def test_a_question_asked_again_finds_its_pages(model: Any, start: Start) -> None:
+    chosen = settings(page_tokens=4)
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        first = await read(engine, ask("hello " * 10, max_tokens=5))
+        again = await read(engine, ask("hello " * 10, max_tokens=5))
+        stats = engine.stats()
+    assert text_of(first) == text_of(again)
+    assert (first[-1].usage.cached_tokens, again[-1].usage.cached_tokens > 20) == (0, True)
+    assert stats.prefix_cache_hit_tokens == again[-1].usage.cached_tokens
+    assert stats.generation_tokens == 10
+
+
+async def test_a_seeded_answer_is_the_same_in_company(model: Any, start: Start) -> None:
+    def seeded(seed: int) -> ChatRequest:
+        return ask(max_tokens=40, temperature=1.0, top_p=0.9, seed=seed)
+
+    chosen = settings()
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        alone = text_of(await read(engine, seeded(1)))
+        company = [ask("x" * n, max_tokens=30, temperature=1.5) for n in range(1, 8)]
+        among, other, *_ = await asyncio.gather(
+            *(read(engine, request) for request in (seeded(1), seeded(2), *company))
+        )
+    assert alone == text_of(among) != text_of(other)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 9])
+@pytest.mark.parametrize("inside", [False, True], ids=["between", "inside"])
+async def test_a_closed_generator_gives_its_pages_back_at_once(
+    model: Any, start: Start, steps: int, inside: bool
+) -> None:
+    """Five steps of prefill, then decodes; the reader hangs up before, inside or after a step."""
+    chosen = settings(step_tokens=4)
+    turnstile = Turnstile(ModelRunner(model, chosen))
+    async with start(turnstile, chosen) as engine:
+        reader = asyncio.create_task(read(engine, ask("hello " * 3, max_tokens=30)))
+        for _ in range(steps):
+            await turnstile.arrival()
+            turnstile.allow(1)
+        if inside:
+            await turnstile.arrival()
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        load = engine.load()
+        assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
+        turnstile.allow(10**6)
+        assert isinstance((await read(engine, ask(max_tokens=1)))[-1], Finish)
+
+
+async def test_who_waits_can_hang_up_too(model: Any, start: Start) -> None:
+    chosen = settings(max_running=1)
+    turnstile = Turnstile(ModelRunner(model, chosen))
+    async with start(turnstile, chosen) as engine:
+        first = asyncio.create_task(read(engine, ask(max_tokens=3)))
+        await turnstile.arrival()
+        second = asyncio.create_task(read(engine, ask(max_tokens=3)))
+        while not engine.load().waiting:
+            await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        assert engine.load().waiting == 0
+        turnstile.allow(10**6)
+        assert isinstance((await first)[-1], Finish)
+
+
+async def test_a_full_line_refuses_and_goes_on(model: Any, start: Start) -> None:
+    chosen = settings(max_running=1, max_waiting=2)
+    turnstile = Turnstile(ModelRunner(model, chosen))
+    async with start(turnstile, chosen) as engine:
+        first = asyncio.create_task(read(engine, ask(max_tokens=2)))
+        await turnstile.arrival()
+        line = [asyncio.create_task(read(engine, ask(max_tokens=2))) for _ in range(2)]
+        while engine.load().waiting < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await read(engine, ask(max_tokens=2))
+        turnstile.allow(10**6)
+        answers = await asyncio.gather(first, *line)
+    assert all(isinstance(events[-1], Finish) for events in answers)
+
+
+class Stumbling:
+    """Raises in its first step, then works."""
+
+    def __init__(self, runner: ModelRunner) -> None:
+        self._runner = runner
+        self._fell = False
+
+    def run(self, batch: Batch) -> list[int | None]:
+        if not self._fell:
+            self._fell = True
+            raise RuntimeError("out of memory")
+        return self._runner.run(batch)
+
+
+async def test_a_step_that_raises_fails_its_requests_and_no_others(
+    model: Any, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = settings(max_running=1)
+    caplog.set_level(logging.ERROR)
+    async with start(Stumbling(ModelRunner(model, chosen)), chosen) as engine:
+        touched, spared = await asyncio.gather(
+            read(engine, ask("secret", max_tokens=3)),
+            read(engine, ask(max_tokens=3)),
+            return_exceptions=True,
+        )
+    assert isinstance(touched, EngineFailed)
+    assert "memory" not in str(touched)
+    assert not isinstance(spared, BaseException)
+    assert isinstance(spared[-1], Finish)
+    assert "out of memory" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_logits_that_are_not_numbers_fail_their_row_alone(
+    start: Start, chat_tokenizer: ChatTokenizer
+) -> None:
+    """Pages are few, so that the next requests get the poisoned ones."""
+    model = build("glm", torch.float32)
+    poison = chat_tokenizer.render(ask("~").messages)[4]
+    healthy = ask("hello", max_tokens=20)
+    chosen = settings(page_tokens=4, kv_tokens=72)
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        expected = text_of(await read(engine, healthy))
+        with torch.no_grad():
+            model.model.embed_tokens.weight[poison] = torch.nan
+        sick, well = await asyncio.gather(
+            read(engine, ask("~" * 20, max_tokens=20)),
+            read(engine, healthy),
+            return_exceptions=True,
+        )
+        after = [await read(engine, ask("bcd"[n], max_tokens=50)) for n in range(3)]
+        again = await read(engine, healthy)
+    assert isinstance(sick, EngineFailed)
+    assert not isinstance(well, BaseException)
+    assert text_of(well) == text_of(again) == expected
+    assert all(isinstance(events[-1], Finish) for events in after)
+
+
+async def test_two_hundred_readers_hang_up_anywhere_and_leave_nothing(
+    model: Any, start: Start
+) -> None:
+    chance = random.Random(17)
+    chosen = settings(kv_tokens=1024, step_tokens=64, max_running=16)
+
+    async def hang_up(engine: Engine, number: int) -> None:
+        request = ask("hello " * chance.randrange(1, 12), f"r{number}", max_tokens=24)
+        patience = chance.randrange(12)
+        events = engine.generate(request)
+        if number % 3:
+            async with aclosing(events):
+                for _ in range(patience):
+                    await anext(events, None)
+        else:
+            task = asyncio.create_task(read(engine, request))
+            for _ in range(patience * 20):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            await events.aclose()
+
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        await asyncio.gather(*(hang_up(engine, number) for number in range(200)))
+        load = engine.load()
+        assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
+        assert not engine._streams
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()
+
+
+async def test_refusals_leave_nothing_behind(model: Any, start: Start) -> None:
+    chosen = settings()
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        with pytest.raises(InvalidRequest):
+            await read(engine, ask(temperature=-1.0))
+        assert engine.load().waiting == 0
+
+
+async def test_a_reader_whose_loop_has_closed_is_forgotten(model: Any, start: Start) -> None:
+    chosen = settings()
+    turnstile = Turnstile(ModelRunner(model, chosen))
+
+    def lose_a_reader(engine: Engine) -> None:
+        """Close a loop under its reader without the courtesy of closing generators."""
+        loop = asyncio.new_event_loop()
+        events = engine.generate(ask(max_tokens=400))
+        lost.append((events, loop.create_task(anext(events))))
+        loop.run_until_complete(turnstile.arrival())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    lost: list[Any] = []
+    async with start(turnstile, chosen) as engine:
+        await asyncio.to_thread(lose_a_reader, engine)
+        turnstile.allow(10**6)
+        assert isinstance((await read(engine, ask(max_tokens=400)))[-1], Finish)
+        assert engine.load().running == 0
+
+
+async def test_stop_lets_answers_finish_within_its_patience(model: Any, start: Start) -> None:
+    chosen = settings()
+    turnstile = Turnstile(ModelRunner(model, chosen))
+    async with start(turnstile, chosen) as engine:
+        reader = asyncio.create_task(read(engine, ask(max_tokens=5)))
+        await turnstile.arrival()
+        stopping = asyncio.create_task(engine.stop(patience_s=60))
+        while not engine._draining:
+            await asyncio.sleep(0)
+        with pytest.raises(Draining):
+            await read(engine, ask())
+        turnstile.allow(10**6)
+        await stopping
+        assert isinstance((await reader)[-1], Finish)
+
+
+async def test_stop_without_patience_fails_who_is_left(model: Any, start: Start) -> None:
+    chosen = settings(max_running=1)
+    turnstile = Turnstile(ModelRunner(model, chosen))
+    async with start(turnstile, chosen) as engine:
+        readers = [asyncio.create_task(read(engine, ask(max_tokens=400))) for _ in range(2)]
+        await turnstile.arrival()
+        stopping = asyncio.create_task(engine.stop(patience_s=0))
+        while not engine._halted:
+            await asyncio.sleep(0)
+        turnstile.allow(1)
+        await stopping
+        ends = await asyncio.gather(*readers, return_exceptions=True)
+    assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
+
+
+async def test_an_engine_that_was_not_started_is_not_ready(
+    model: Any, chat_tokenizer: ChatTokenizer
+) -> None:
+    chosen = settings()
+    engine = Engine(
+        runner=ModelRunner(model, chosen),
+        tokenizer=chat_tokenizer,
+        settings=chosen,
+        context_tokens=CONTEXT,
+        eos_ids=(),
+    )
+    with pytest.raises(NotReady):
+        await read(engine, ask())
+    await engine.stop()
