@@ -47,7 +47,7 @@ def test_a_field_nobody_named_is_held_back(form: str) -> None:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_traceback_shows_the_place_and_no_variables(form: str) -> None:
     stream = written(LogSettings.model_validate({"format": form}))
-    private = "-".join(("what", "nobody", "may", "read"))
+    private = "what-nobody-may-read"
     try:
         _fail(private)
     except RuntimeError as error:
