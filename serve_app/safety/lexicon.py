@@ -5,10 +5,9 @@ from pathlib import Path
 
 from serve_app.errors import BadSettings
 from serve_app.safety.automaton import Automaton
-from serve_app.safety.match import Gap, Term
-from serve_app.safety.normalise import CLAUSE, FIRST_LETTER, LINE, SOFT, normalise
+from serve_app.safety.match import GAPS, Gap, Term
+from serve_app.safety.normalise import FIRST_LETTER, normalise
 
-GAPS = {SOFT: Gap.SOFT, LINE: Gap.LINE, CLAUSE: Gap.CLAUSE}
 MAX_LETTERS = 64  # the longest term bounds what a stream holds back
 _NO_GAPS: Mapping[int, Gap] = {}  # one for all the terms without
 IN_THE_BOX = Path(__file__).parent / "words"

@@ -8,9 +8,11 @@ examples: docs/decisions/20261121-hold-back.md.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
+
+from serve_app.safety.normalise import CLAUSE, LINE, SOFT
 
 FIRST_UNSPACED = "\u0e00"  # from Thai on, scripts are taken as written without spaces
-_WORD = 2  # letters; most Chinese words have two
 
 
 class Gap(IntEnum):
@@ -21,6 +23,9 @@ class Gap(IntEnum):
     SOFT = 2
     LINE = 3
     CLAUSE = 4  # also the beginning and the end of the text
+
+
+GAPS = {SOFT: Gap.SOFT, LINE: Gap.LINE, CLAUSE: Gap.CLAUSE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +48,44 @@ def stands(term: Term, gaps: Sequence[Gap]) -> bool:
     `gaps` has one entry before each letter and one after the last. A stronger last gap never
     turns a match into none: what stands when a letter follows also stands at the end.
     """
-    letters, size = term.letters, len(term.letters)
-    if spaced(letters[0]) and gaps[0] is Gap.NONE:
+    if _is_inside_a_word(term.letters, gaps):
         return False
-    if spaced(letters[-1]) and gaps[-1] is Gap.NONE:
-        return False
-    foreign = [i for i in range(1, size) if gaps[i] >= Gap.SOFT and not _expected(term, i, gaps[i])]
-    if not foreign:
-        return True
-    lone = [gaps[i] >= Gap.SOFT <= gaps[i + 1] for i in range(size)]
-    frayed = (gaps[0] < Gap.SOFT and foreign[0] == 1) + (
-        gaps[-1] < Gap.SOFT and foreign[-1] == size - 1
-    )
-    return (not frayed or frayed < sum(lone)) and all(
-        lone[i - 1] or lone[i] or _splits_words(letters, i, gaps[i]) for i in foreign
+    foreign = [
+        i
+        for i in range(1, len(term.letters))
+        if gaps[i] > Gap.SCRIPT and not _expected(term, i, gaps)
+    ]
+    return not foreign or _is_disguise(term.letters, gaps, foreign)
+
+
+def _is_inside_a_word(letters: str, gaps: Sequence[Gap]) -> bool:
+    """Tell whether a spaced script goes on before or behind: `ass` in `class`."""
+    first, last = gaps[0] is Gap.NONE, gaps[-1] is Gap.NONE
+    return (first and spaced(letters[0])) or (last and spaced(letters[-1]))
+
+
+def _is_disguise(letters: str, gaps: Sequence[Gap], foreign: Sequence[int]) -> bool:
+    """Tell gaps that spell a term out from those between words and clauses.
+
+    Each gap must touch a letter that stands alone, or lie inside a clause of an unspaced script.
+    An end of one letter that belongs to a longer word speaks against it, and must be outnumbered.
+    """
+    lone = [before > Gap.SCRIPT < behind for before, behind in pairwise(gaps)]
+    ends = [gaps[0] <= Gap.SCRIPT and foreign[0] == 1]
+    ends.append(gaps[-1] <= Gap.SCRIPT and foreign[-1] == len(letters) - 1)
+    return (not any(ends) or sum(ends) < sum(lone)) and all(
+        lone[i - 1] or lone[i] or _is_inside_a_clause(letters, i, gaps[i]) for i in foreign
     )
 
 
-def _expected(term: Term, index: int, gap: Gap) -> bool:
+def _expected(term: Term, index: int, gaps: Sequence[Gap]) -> bool:
     """Tell whether the list, or the habit of a space between scripts, puts this gap here."""
+    gap = gaps[index]
     if gap <= term.own.get(index, Gap.NONE):
         return True
     return gap is Gap.SOFT and spaced(term.letters[index - 1]) != spaced(term.letters[index])
 
 
-def _splits_words(letters: str, index: int, gap: Gap) -> bool:
-    """Tell whether a gap parts an unspaced term into pieces that are words themselves."""
-    unspaced = not spaced(letters[index - 1]) and not spaced(letters[index])
-    return gap is Gap.SOFT and unspaced and _WORD <= index <= len(letters) - _WORD
+def _is_inside_a_clause(letters: str, index: int, gap: Gap) -> bool:
+    """Tell whether an unspaced term goes on behind the gap, where writers put none."""
+    return gap is Gap.SOFT and not spaced(letters[index - 1]) and not spaced(letters[index])

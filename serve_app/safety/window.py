@@ -8,8 +8,7 @@ letter, so what has left at any moment is clean by itself, also if nothing follo
 
 from serve_app.messages import ALLOWED, Action, Verdict
 from serve_app.safety.automaton import Automaton
-from serve_app.safety.lexicon import GAPS
-from serve_app.safety.match import FIRST_UNSPACED, Gap, stands
+from serve_app.safety.match import FIRST_UNSPACED, GAPS, Gap, stands
 from serve_app.safety.normalise import FIRST_LETTER, normalise
 
 _Letter = tuple[int, Gap, bool]  # offset of its raw character, gap before it, doubtful

@@ -20,6 +20,7 @@ TERMS = [
     "ass",
     "heroin",
     "how to make a bomb",
+    "出售ak47",
 ]
 
 CAUGHT = {
@@ -59,7 +60,9 @@ CAUGHT = {
     "partly spelled out": "bad w.o.r.d",
     "no space": "badword",
     "other space": "bad-word, bad_word",
-    "wrapped line": "how to make\na bomb",
+    "wrapped line": "bad\nword",
+    "space between Chinese and Latin": "有人出售 AK47 吗",
+    "letters and words apart": "测 试敏 感",
     "spelled out within a phrase": "how to make a b-o-m-b",
     "short word spelled out": "a s s",
     "short word among Chinese": "这是ａｓｓ的",

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from serve_app.messages import Action, Verdict
 from serve_app.safety.automaton import Automaton
-from serve_app.safety.lexicon import GAPS, parse
-from serve_app.safety.match import FIRST_UNSPACED, Gap, Term, stands
+from serve_app.safety.lexicon import parse
+from serve_app.safety.match import FIRST_UNSPACED, GAPS, Gap, Term, stands
 from serve_app.safety.normalise import normalise
 from serve_app.safety.window import Window
 

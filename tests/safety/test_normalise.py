@@ -18,6 +18,7 @@ from serve_app.safety.normalise import normalise
         ("\u0301", ""),
         ("\ufeff", ""),
         ("\u3164", ""),
+        ("\U000e0fff", ""),
         ("\u3000", " "),
         ("😀", " "),
         ("\ue000", " "),
