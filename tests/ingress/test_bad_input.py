@@ -223,6 +223,17 @@ async def test_more_tokens_than_the_model_holds_are_refused_before_any_work() ->
         assert house.generator.requests == []
 
 
+async def test_more_messages_than_tokens_are_refused_before_any_work() -> None:
+    house = House()
+    message = {"role": "user", "content": "x"}
+    async with house.client as client:
+        response = await client.post(CHAT, json=chat(messages=[message] * 8193))
+        assert "send fewer" in refused(response, 400, "context_length_exceeded", "messages")
+        assert house.generator.requests == []
+        response = await client.post(CHAT, json=chat(messages=[message] * 8192))
+        assert response.status_code == 200
+
+
 async def test_a_million_faults_are_one_sentence() -> None:
     async with House().client as client:
         unknown = {f"field{number}": 1 for number in range(100_000)}
