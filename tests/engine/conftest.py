@@ -39,9 +39,7 @@ def fast_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.decoder = ByteLevelDecoder()
     special = partial(AddedToken, special=True, normalized=False)
     tokenizer.add_special_tokens([special(token) for token in SPECIAL])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, chat_template=TEMPLATE, eos_token="<|endoftext|>"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=TEMPLATE)
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,12 @@ class Turnstile:
         self._allowed.release(steps)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the engine's thread and other tasks go on until something is so."""
+    while not condition():  # noqa: ASYNC110 - nobody is told, and nothing is measured
+        await asyncio.sleep(0)
+
+
 def settings(**fields: Any) -> EngineSettings:
     """Events go out as they come, unless a test says otherwise."""
     return EngineSettings(**{"yields_per_s": 10**9, **fields})

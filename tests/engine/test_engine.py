@@ -1,7 +1,6 @@
 """The whole engine with a real, tiny model: what a caller sees, and what it leaves behind."""
 
 import asyncio
-import gc
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +18,7 @@ from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
 from serve_app.messages import ChatRequest, Delta, Event, Finish, FinishReason, Usage
 from serve_app.settings import EngineSettings
-from tests.engine.parts import CONTEXT, Turnstile, Twins, ask, build, settings
+from tests.engine.parts import CONTEXT, Turnstile, Twins, ask, build, settings, until
 
 HELLO_TOKENS = 8
 
@@ -174,8 +173,7 @@ async def test_who_waits_can_hang_up_too(model: Any, start: Start) -> None:
         first = asyncio.create_task(read(engine, ask(max_tokens=3)))
         await turnstile.arrival()
         second = asyncio.create_task(read(engine, ask(max_tokens=3)))
-        while not engine.load().waiting:
-            await asyncio.sleep(0)
+        await until(lambda: engine.load().waiting == 1)
         second.cancel()
         await asyncio.wait([second])
         assert engine.load().waiting == 0
@@ -190,8 +188,7 @@ async def test_a_full_line_refuses_and_goes_on(model: Any, start: Start) -> None
         first = asyncio.create_task(read(engine, ask(max_tokens=2)))
         await turnstile.arrival()
         line = [asyncio.create_task(read(engine, ask(max_tokens=2))) for _ in range(2)]
-        while engine.load().waiting < 2:
-            await asyncio.sleep(0)
+        await until(lambda: engine.load().waiting == 2)
         with pytest.raises(Overloaded):
             await read(engine, ask(max_tokens=2))
         turnstile.allow(10**6)
@@ -285,7 +282,6 @@ async def test_two_hundred_readers_hang_up_anywhere_and_leave_nothing(
         assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
         assert not engine._streams
         assert asyncio.all_tasks() == {asyncio.current_task()}
-    gc.collect()
 
 
 async def test_refusals_leave_nothing_behind(model: Any, start: Start) -> None:
@@ -324,8 +320,7 @@ async def test_stop_lets_answers_finish_within_its_patience(model: Any, start: S
         reader = asyncio.create_task(read(engine, ask(max_tokens=5)))
         await turnstile.arrival()
         stopping = asyncio.create_task(engine.stop(patience_s=60))
-        while not engine._draining:
-            await asyncio.sleep(0)
+        await until(lambda: engine._draining)
         with pytest.raises(Draining):
             await read(engine, ask())
         turnstile.allow(10**6)
@@ -340,8 +335,7 @@ async def test_stop_without_patience_fails_who_is_left(model: Any, start: Start)
         readers = [asyncio.create_task(read(engine, ask(max_tokens=400))) for _ in range(2)]
         await turnstile.arrival()
         stopping = asyncio.create_task(engine.stop(patience_s=0))
-        while not engine._halted:
-            await asyncio.sleep(0)
+        await until(lambda: engine._halted)
         turnstile.allow(1)
         await stopping
         ends = await asyncio.gather(*readers, return_exceptions=True)

@@ -93,6 +93,7 @@ arrivals = st.lists(
     max_running=st.integers(1, 8),
 )
 def test_any_mix_gives_each_the_likeliest_tokens(
+    *,
     precise_twins: Twins,
     arrivals: list[tuple[int, int, int, int]],
     page_tokens: int,

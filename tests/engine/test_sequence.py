@@ -10,7 +10,7 @@ def test_every_status_has_a_row() -> None:
 
 
 def test_every_end_can_be_reached_and_is_an_end() -> None:
-    assert ENDS == {Status.STOPPED, Status.EXHAUSTED, Status.CANCELLED, Status.FAILED}
+    assert {Status.STOPPED, Status.EXHAUSTED, Status.CANCELLED, Status.FAILED} == ENDS
     assert TRANSITIONS[Status.RUNNING] >= ENDS
 
 

@@ -120,7 +120,7 @@ def test_an_added_word_that_is_not_special_is_text(
 
 
 def test_a_vocabulary_of_words_is_refused() -> None:
-    words = Tokenizer(WordLevel({"你": 0}, unk_token="你"))
+    words = Tokenizer(WordLevel({"你": 0}, "你"))
     with pytest.raises(BadModel, match="byte-level"):
         ChatTokenizer(PreTrainedTokenizerFast(tokenizer_object=words, chat_template=TEMPLATE))
 

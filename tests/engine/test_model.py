@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from serve_app.engine.model import ModelRunner
+from serve_app.engine.sequence import Sequence
+from serve_app.settings import EngineSettings
+from tests.engine.parts import Machine, Twins, answer, build, prompt
+
+
+def test_a_broken_row_does_not_spread_through_padding() -> None:
+    """The sick row holds page 0, the first page; a long third row makes all tables wide."""
+    model = build("glm", torch.float32)
+    machine = Machine(model, EngineSettings())
+    sick, well, long = (
+        Sequence(prompt(1, 3), 4),
+        Sequence(prompt(2, 3), 4),
+        Sequence(prompt(3, 60), 4),
+    )
+    for sequence in (sick, well, long):
+        machine.scheduler.add(sequence)
+    machine.step()
+    assert sick.pages == [0]
+    with torch.no_grad():
+        model.model.embed_tokens.weight[sick.tokens[-1]] = torch.nan
+    batch = machine.scheduler.schedule()
+    assert [token is None for token in machine.runner.run(batch)] == [True, False, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_keys_and_values_have_the_models_dtype_and_device(dtype: torch.dtype) -> None:
+    runner = ModelRunner(build("glm", dtype), EngineSettings(page_tokens=4, kv_tokens=64))
+    tensors = [*runner._cache.keys, *runner._cache.values]
+    assert {tensor.dtype for tensor in tensors} == {dtype}
+    assert {tuple(tensor.shape) for tensor in tensors} == {(16 + 1, 4, 2, 8)}
+
+
+def test_a_model_in_bfloat16_answers() -> None:
+    sequences = [Sequence(prompt(n, 20 * n), 5) for n in range(1, 4)]
+    Machine(build("glm", torch.bfloat16), EngineSettings(step_tokens=16)).finish(sequences)
+    assert [len(answer(sequence)) for sequence in sequences] == [5, 5, 5]
+
+
+def test_a_batch_in_which_nobody_draws_is_computed(twins: Twins) -> None:
+    machine = Machine(twins.served, EngineSettings(step_tokens=8))
+    machine.scheduler.add(Sequence(prompt(1, 20), 1))
+    assert machine.step().drawing == []
