@@ -1,10 +1,10 @@
-"""A small real server that speaks OpenAI's stream, and the real command line before it."""
+"""A small real server that speaks OpenAI's stream, and the command line before it."""
 
 import asyncio
+import io
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -19,7 +19,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from serve_app.cli import main
+
 PROGRAM = Path(sys.executable).with_name("glm-serve")
+HEARTBEAT_S = 0.05  # wakes a client that waits, so that a signal which came too early is seen
 Frame = Mapping[str, Any] | str
 
 
@@ -39,7 +42,7 @@ class Server:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
-    hung_up: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     async def chat(self, request: Request) -> Response:
         body = await request.json()
@@ -63,6 +66,7 @@ class Server:
                 yield data[7:]
         finally:
             self.under_way -= 1
+            self.ended.set()
 
     async def _frames(self, question: str) -> AsyncIterator[Frame]:
         words = question.split(" ")
@@ -71,7 +75,9 @@ class Server:
             yield chunk(f"<{word}>")
         match question:
             case "hold":
-                await self._until_hung_up()
+                while True:  # only a client that hangs up ends this
+                    await asyncio.sleep(HEARTBEAT_S)
+                    yield chunk("")
             case "cut":
                 return
             case "fail":
@@ -80,12 +86,6 @@ class Server:
         yield chunk("", "length" if question == "long" else "stop")
         yield usage(len(words))
         yield "[DONE]"
-
-    async def _until_hung_up(self) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.hung_up.set()
 
 
 @pytest.fixture
@@ -129,22 +129,32 @@ def program() -> Path:
     return PROGRAM
 
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
-def glm_serve(quiet: dict[str, str], tmp_path: Path) -> Run:
-    """Run the installed program in an empty folder."""
+def glm_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Run the program's main function in an empty folder, as a shell would start it."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            input=stdin,
-            env=quiet | environ,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def run(*arguments: str, stdin: str = "", **environ: str) -> Done:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["glm-serve", *arguments])
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+            for name in [name for name in os.environ if name.startswith("GLM_")]:
+                patch.delenv(name)
+            for name, value in {"COLUMNS": "200", "NO_COLOR": "1", **environ}.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
 
     return run

@@ -1,13 +1,12 @@
 """`glm-serve bench` loads a real server and tells what it saw."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Any]
 
 
 def test_every_request_is_made_and_counted(glm_serve: Run, server: Any) -> None:

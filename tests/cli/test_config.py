@@ -1,11 +1,11 @@
 """`glm-serve config` shows what holds and why."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Any]
 
 
 def test_every_setting_is_shown_with_where_it_came_from(glm_serve: Run, tmp_path: Path) -> None:

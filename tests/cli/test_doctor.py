@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from serve_app.cli.checks import CHECKS, Level, examine
 from serve_app.cli.facts import Facts, Package, Space, gather
 from serve_app.models.plan import MemoryPlan
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Any]
 
 GIB = 2**30
 RAY = Requirement("ray[serve]>=2.60,<2.61")
