@@ -48,6 +48,19 @@ def load_engine(settings: Settings) -> Engine:
     )
 
 
+def probe(model: str) -> ChatRequest:
+    """The smallest real request."""
+    sampling = Sampling(temperature=0.0, max_tokens=1)
+    return ChatRequest("probe", model, (Message(Role.USER, "ping"),), sampling)
+
+
+async def exhaust(events: AsyncGenerator[Event]) -> None:
+    """Run an answer to its end, for its own sake."""
+    async with aclosing(events):
+        async for _ in events:
+            pass
+
+
 class SafetyFilter:
     """Judges whole conversations before they reach a model."""
 
@@ -62,12 +75,15 @@ class SafetyFilter:
 class ModelReplica:
     """One engine on one device."""
 
-    def __init__(self, settings: Settings, factory: EngineFactory) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits an asynchronous constructor
+        self, settings: Settings, factory: EngineFactory
+    ) -> None:
         telemetry.configure(settings.log)
         self._engine = factory(settings)
         self._metrics = telemetry.Metrics()
         self._metrics.watch(settings.model.name, self._engine.stats)
         self._engine.start()
+        await exhaust(self._engine.generate(probe(settings.model.name)))  # the first one is slow
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[Event | ServeAppError]:
         """Errors travel as values: raised, they would lose their class at the process border."""
@@ -158,15 +174,7 @@ class Ingress:
 
     async def _probe(self) -> None:
         """One real token from one replica; not a user's request, so it leaves no record."""
-        request = ChatRequest(
-            request_id="readiness-probe",
-            model=self._cards[0].name,
-            messages=(Message(Role.USER, "ping"),),
-            sampling=Sampling(temperature=0.0, max_tokens=1),
-        )
-        async with aclosing(self._doors.generator.generate(request)) as events:
-            async for _ in events:
-                pass
+        await exhaust(self._doors.generator.generate(probe(self._cards[0].name)))
 
     async def _all_metrics(self) -> bytes:
         """Prometheus text of this process and of every model replica."""

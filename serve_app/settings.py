@@ -93,6 +93,9 @@ class LogSettings(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    file: Path | None = None
+    """Where every process appends its lines; None: `glm-serve serve` shows them on its terminal.
+    In a container /proc/1/fd/1 is the pod's log: Ray hides the standard streams of its workers."""
 
 
 class Settings(_Section):

@@ -30,6 +30,7 @@ def chain(server: ServerSettings) -> dict[str, str]:
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": longest_stream_s,  # 120 by default: cuts streams
         "RAY_SERVE_LOG_TO_STDERR": "0",  # the request record is ours
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.request_ids:outermost",
         "RAY_USAGE_STATS_ENABLED": "0",
         "HF_HUB_OFFLINE": "1",  # weights are local data; nothing may ask a hub
         "TRANSFORMERS_OFFLINE": "1",

@@ -5,7 +5,8 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from serve_app.settings import Settings
 
 Say = Callable[[str], None]
+
+GLANCE_S = 0.2  # between two looks at the log
 
 TRY_IT = """\
 curl http://{address}/v1/chat/completions -H 'Content-Type: application/json' \\
@@ -54,8 +57,9 @@ def run(settings: "Settings", card: "ModelCard", say: Say) -> None:
     tuning.prepare(os.environ, settings.server, run_folder)
     from serve_app import local  # imports Ray, which reads the environment
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # while starting, both just end it
-    with local.running(settings, (card,), run_folder, say):
+    interrupt_on_signals()
+    settings, lines = own_log(settings, run_folder)
+    with follow(lines), local.running(settings, (card,), run_folder, say):
         address = f"{settings.server.host}:{settings.server.port}"
         say(f"{card.name} answers on http://{address} (Ctrl-C drains and stops); try:")
         typer.echo(TRY_IT.format(address=address, model=card.name))
@@ -71,11 +75,45 @@ def progress() -> Say:
     return lambda step: typer.echo(f"{time.monotonic() - started:5.1f} s  {step}")
 
 
+def own_log(settings: "Settings", run_folder: Path) -> tuple["Settings", Path]:
+    """Without a log file of the operator's, a file of this run that the terminal follows."""
+    lines = run_folder / "log"
+    if settings.log.file is None:
+        log = settings.log.model_copy(update={"file": lines})
+        settings = settings.model_copy(update={"log": log})
+    return settings, lines
+
+
+@contextmanager
+def follow(lines: Path) -> Iterator[None]:
+    """Show what the replicas append, while the block runs."""
+    lines.touch()
+    ended = threading.Event()
+    reader = threading.Thread(target=_show, args=(lines, ended))
+    reader.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        reader.join()
+
+
+def _show(lines: Path, ended: threading.Event) -> None:
+    with lines.open() as source:
+        while not ended.wait(GLANCE_S):
+            typer.echo(source.read(), nl=False)
+
+
+def interrupt_on_signals() -> None:
+    """Both raise KeyboardInterrupt, also where a shell has set SIGINT to be ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def wait_for_stop() -> None:
     """Return at the first SIGINT or SIGTERM; the next one interrupts again."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     stop.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    interrupt_on_signals()

@@ -45,7 +45,7 @@ FIELDS = frozenset(
 )
 """Whatever is not named here is not written; `unnamed` says what was held back."""
 
-Log = structlog.stdlib.BoundLogger
+Log = structlog.typing.FilteringBoundLogger
 
 
 def log() -> Log:
@@ -55,7 +55,7 @@ def log() -> Log:
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send every line of this process to `stream` (standard error if None)."""
+    """Send every line of this process to `stream`, or else to the file of the settings."""
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,
@@ -65,7 +65,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
             _renderer(settings),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_threshold(settings)),
-        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or _open(settings)),
     )
 
 
@@ -77,6 +77,11 @@ def only_named(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMappin
     if unnamed:
         line["unnamed"] = unnamed
     return line
+
+
+def _open(settings: LogSettings) -> TextIO:
+    """Whole lines are appended, so processes may share the file."""
+    return sys.stderr if settings.file is None else settings.file.open("a", buffering=1)
 
 
 def _threshold(settings: LogSettings) -> int:
