@@ -88,8 +88,10 @@ def _validated(known: Mapping[str, Given]) -> tuple[Settings | None, list[str]]:
     try:
         return Settings.model_validate(tree), []
     except ValidationError as error:
-        mistakes = {_path(details): details for details in reversed(error.errors())}
-        return None, [_sentence(path, mistakes[path], known) for path in reversed(mistakes)]
+        first: dict[str, ErrorDetails] = {}
+        for details in error.errors():
+            first.setdefault(_path(details), details)
+        return None, [_sentence(path, details, known) for path, details in first.items()]
 
 
 def _path(details: ErrorDetails) -> str:
