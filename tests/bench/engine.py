@@ -1,0 +1,271 @@
+"""Our engine against transformers' continuous batching and static generate: same model, same work.
+
+Greedy, one torch thread, equally long random prompts (the best case of static generate), best of
+several rounds with fresh prompts; answers are compared token by token. Run from the repository:
+python -m tests.bench.engine --help
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import (
+    AutoModelForCausalLM,
+    ContinuousBatchingConfig,
+    GenerationConfig,
+    GlmConfig,
+    GlmForCausalLM,
+)
+from transformers.utils import logging as transformers_logging
+
+import serve_app
+from serve_app.engine.engine import Engine
+from serve_app.engine.model import ModelRunner
+from serve_app.messages import ChatRequest, Delta, Message, Role, Sampling
+from serve_app.settings import EngineSettings
+
+NANO = Path(serve_app.__file__).parent / "models" / "weights" / "glm-nano"
+OURS, BATCHING, STATIC = "glm-serve", "transformers continuous batching", "transformers generate"
+LETTERS = 0x4E00  # where the alphabet of token ids begins: Han characters, one an id
+STEP_TOKENS = 512
+
+Prompts = list[list[int]]
+Answers = list[list[int]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One round: prompts, and how many tokens each answer has."""
+
+    prompts: Prompts
+    new_tokens: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one contender took for one round."""
+
+    wall_s: float
+    cpu_s: float
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; tokens a second are the best of all rounds."""
+
+    contender: str
+    streams: int
+    tokens_per_s: float
+    tokens_per_cpu_s: float
+    same_answers: bool
+
+
+class Ids:
+    """A tokenizer whose text is the ids themselves."""
+
+    stopped = False
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        return [ord(letter) - LETTERS for letter in messages[0].content]
+
+    def transcript(self, stop: Iterable[str]) -> "Ids":
+        return self if not tuple(stop) else Ids()
+
+    def add(self, token: int) -> str:
+        return chr(LETTERS + token)
+
+    def close(self) -> str:
+        return ""
+
+
+class Clock:
+    """Seconds of the wall and of the CPU, over all threads."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter(), time.process_time()
+
+    def stop(self, answers: Answers) -> Taken:
+        wall_s = time.perf_counter() - self._begin[0]
+        return Taken(wall_s, time.process_time() - self._begin[1], answers)
+
+
+def ours(model: Any, work: Work) -> Taken:
+    """The whole engine: admission, thread, text, asynchronous readers."""
+    settings = EngineSettings(step_tokens=STEP_TOKENS)
+    engine = Engine(
+        runner=ModelRunner(model, settings),
+        tokenizer=Ids(),
+        settings=settings,
+        context_tokens=settings.kv_tokens,
+        eos_ids=(),
+    )
+    return asyncio.run(_serve(engine, work))
+
+
+async def _serve(engine: Engine, work: Work) -> Taken:
+    engine.start()
+    await _read(engine, Work([work.prompts[0][:4]], 2), 0)
+    clock = Clock()
+    readers = (_read(engine, work, number) for number in range(len(work.prompts)))
+    taken = clock.stop(await asyncio.gather(*readers))
+    await engine.stop()
+    return taken
+
+
+async def _read(engine: Engine, work: Work, number: int) -> list[int]:
+    text = "".join(chr(LETTERS + token) for token in work.prompts[number])
+    sampling = Sampling(max_tokens=work.new_tokens)
+    request = ChatRequest(str(number), "bench", (Message(Role.USER, text),), sampling)
+    async with aclosing(engine.generate(request)) as events:
+        said = [event.text async for event in events if isinstance(event, Delta)]
+    return [ord(letter) - LETTERS for letter in "".join(said)]
+
+
+def batching(model: Any, work: Work) -> Taken:
+    model.set_attn_implementation("sdpa")
+    config = ContinuousBatchingConfig(page_size=32, num_blocks=1024, max_batch_tokens=STEP_TOKENS)
+    wishes = GenerationConfig(
+        max_new_tokens=work.new_tokens, do_sample=False, eos_token_id=-1, pad_token_id=0
+    )
+    manager = model.init_continuous_batching(
+        generation_config=wishes, continuous_batching_config=config
+    )
+    manager.start()
+    try:
+        _collect(manager, Work([work.prompts[0][:4]], 2))
+        clock = Clock()
+        return clock.stop(_collect(manager, work))
+    finally:
+        manager.stop(block=True)
+        manager.destroy()
+
+
+def _collect(manager: Any, work: Work) -> Answers:
+    names = [manager.add_request(its, max_new_tokens=work.new_tokens) for its in work.prompts]
+    done: dict[str, list[int]] = {}
+    while len(done) < len(names):
+        output = manager.get_result(timeout=60)
+        if output is not None and output.is_finished():
+            done[output.request_id] = output.generated_tokens
+    return [done[name] for name in names]
+
+
+@torch.inference_mode()
+def static(model: Any, work: Work) -> Taken:
+    model.set_attn_implementation("sdpa")
+    ids = torch.tensor(work.prompts)
+    clock = Clock()
+    whole = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=work.new_tokens,
+        do_sample=False,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
+    return clock.stop(whole[:, ids.shape[1] :].tolist())
+
+
+CONTENDERS: dict[str, Callable[[Any, Work], Taken]] = {
+    OURS: ours,
+    BATCHING: batching,
+    STATIC: static,
+}
+
+
+def load_model(folder: Path) -> tuple[Any, str]:
+    """The model in the box if it is there, else random weights in its shape."""
+    if folder.exists():
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), folder.name
+    torch.manual_seed(0)
+    config = GlmConfig(
+        vocab_size=2048,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=6,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=8192,
+        pad_token_id=0,
+    )
+    return GlmForCausalLM(config).eval(), "random weights in glm-nano's shape"
+
+
+def race(model: Any, streams: int, arguments: argparse.Namespace) -> list[Row]:
+    """Let all contenders do the same rounds, one after the other."""
+    random = torch.Generator().manual_seed(streams)
+    taken: dict[str, list[Taken]] = {name: [] for name in CONTENDERS}
+    for _ in range(arguments.rounds):
+        shape = (streams, arguments.prompt_tokens)
+        prompts = torch.randint(2, model.config.vocab_size, shape, generator=random).tolist()
+        for name, contend in CONTENDERS.items():
+            taken[name].append(contend(model, Work(prompts, arguments.new_tokens)))
+    tokens = streams * arguments.new_tokens
+    return [
+        Row(
+            contender=name,
+            streams=streams,
+            tokens_per_s=tokens / min(each.wall_s for each in its),
+            tokens_per_cpu_s=tokens / min(each.cpu_s for each in its),
+            same_answers=[each.answers for each in its] == [each.answers for each in taken[STATIC]],
+        )
+        for name, its in taken.items()
+    ]
+
+
+def table(rows: Sequence[Row]) -> Table:
+    ours = {row.streams: row for row in rows if row.contender == OURS}
+    shown = Table("streams", "contender", "tokens/s", "tokens/CPU-s", "ours is", "same answers")
+    for row in rows:
+        ahead = ours[row.streams].tokens_per_cpu_s / row.tokens_per_cpu_s
+        shown.add_row(
+            str(row.streams),
+            row.contender,
+            f"{row.tokens_per_s:,.0f}",
+            f"{row.tokens_per_cpu_s:,.0f}",
+            "" if row.contender == OURS else f"{ahead:.2f} x",
+            "yes" if row.same_answers else "NO",
+            end_section=row.contender == STATIC,
+        )
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=NANO, help="folder of a GLM in safetensors")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--prompt-tokens", type=int, default=48)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    arguments = parser.parse_args()
+    logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
+    transformers_logging.set_verbosity_error()
+    torch.set_num_threads(1)
+    model, name = load_model(arguments.model)
+    rows = [row for streams in arguments.streams for row in race(model, streams, arguments)]
+    console = Console()
+    console.print(table(rows))
+    console.print(
+        f"{name}; {arguments.prompt_tokens} tokens in, {arguments.new_tokens} out; torch"
+        f" {version('torch')}, transformers {version('transformers')}; ratios per CPU-second"
+    )
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
