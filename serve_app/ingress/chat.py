@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serve_app.errors import TooLong, UnknownModel
+from serve_app.errors import HTTP_ERRORS, TooLong, UnknownModel
 from serve_app.ingress import body, failures, replies, wire
 from serve_app.ingress.hangup import attended, within
 from serve_app.ingress.request_ids import request_id
@@ -17,6 +17,7 @@ from serve_app.ingress.sse import EventStream, Frames
 from serve_app.messages import ChatRequest, Delta, Event, Finish, ModelCard
 from serve_app.pipeline import Doors, answer
 from serve_app.settings import ServerSettings
+from serve_app.telemetry import log
 
 _LARGE_BYTES = 64 * 1024  # up to here parsing takes some 40 ms at the very worst
 
@@ -86,7 +87,10 @@ class Chat:
         except Exception as error:
             if not stream.started:
                 raise
-            await stream.fail(failures.public(error, head.request_id))
+            shown = failures.public(error, head.request_id)
+            code = HTTP_ERRORS[type(shown)].code  # the status has long been 200
+            log().warning("broken_stream", request_id=head.request_id, code=code)
+            await stream.fail(shown)
         await stream.close()
 
 

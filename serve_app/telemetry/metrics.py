@@ -1,11 +1,13 @@
 """Metrics of one process, by vLLM's names where it has one, so that its dashboards work here."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     ProcessCollector,
     disable_created_metrics,
@@ -55,6 +57,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's omission
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        tasks = Gauge("glm_asyncio_tasks", "Tasks on the event loop", registry=self.registry)
+        tasks.set_function(_tasks)
         self.http_requests = self._counter(
             "glm_http_requests", "HTTP requests answered", ("route", "method", "status")
         )
@@ -86,6 +90,14 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, _MODEL, registry=self.registry, buckets=buckets)
+
+
+def _tasks() -> int:
+    """On the loop that scrapes; a process without one has none."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
 
 
 class _EngineCollector(Collector):

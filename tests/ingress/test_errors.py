@@ -82,9 +82,11 @@ async def test_an_error_after_the_first_byte_is_an_event_and_there_is_no_done(
     error: Exception, code: str
 ) -> None:
     house = House(ScriptedGenerator(*spoken("Hello")[:1], error))
-    async with house.client as client:
-        response = await client.post(CHAT, json=chat(stream=True))
+    with capture_logs() as lines:
+        async with house.client as client:
+            response = await client.post(CHAT, json=chat(stream=True))
     assert response.status_code == 200
+    assert [line["code"] for line in lines if line["event"] == "broken_stream"] == [code]
     last = response.text.rstrip("\n").rpartition("\n\n")[2]
     assert last.startswith('data: {"error":{"message":')
     assert f'"code":"{code}"' in last
