@@ -2,6 +2,7 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from serve_app.ingress import wire
@@ -158,3 +159,18 @@ def test_every_field_that_can_be_wrong_has_its_sentence() -> None:
 
 def _can_be_wrong(field: FieldInfo) -> bool:
     return field.annotation is not Any or bool(field.metadata)
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        {f"field{number}": 1 for number in range(1000)},
+        {"messages": [7] * 1000},
+        {"messages": [{"role": "user", "content": [7] * 1000}]},
+        {"stop": [7] * 1000},
+    ],
+)
+def test_a_thousand_faults_cost_no_more_than_one(many: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        wire._Chat.model_validate(chat() | many)
+    assert refusal.value.error_count() == 1
