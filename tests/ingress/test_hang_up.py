@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import orjson
 import pytest
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from tests.fakes.generator import EndlessGenerator, ScriptedGenerator, spoken
 from tests.ingress.house import CHAT, House, chat
@@ -15,6 +18,11 @@ from tests.ingress.wires import connected
 def aborted(house: House) -> float:
     labels = {"model_name": "glm-nano", "finished_reason": "abort"}
     return house.metrics.registry.get_sample_value("vllm:request_success_total", labels) or 0
+
+
+def ended(lines: Iterable[Mapping[str, Any]]) -> list[tuple[str, int | None]]:
+    """What the log says: events, and the status where there is one."""
+    return [(line["event"], line.get("status")) for line in lines]
 
 
 async def test_hanging_up_in_the_middle_of_a_stream_ends_the_generation() -> None:
@@ -37,6 +45,33 @@ async def test_hanging_up_before_the_first_token_ends_the_generation(stream: boo
             await house.generator.entered.wait()
         await house.generator.left.wait()
     assert aborted(house) == 1
+
+
+async def test_hanging_up_is_no_failure_of_ours() -> None:
+    house = House(ScriptedGenerator(asyncio.Event()))
+    with capture_logs() as lines:
+        async with house.listening() as url, connected(url) as connection:
+            await connection.ask()
+            await house.generator.entered.wait()
+            await connection.hang_up()
+    assert [(line["event"], line.get("status")) for line in lines] == [
+        ("chat", None),
+        ("http", 499),
+    ]
+
+
+async def test_hanging_up_while_the_body_arrives_is_no_failure_of_ours() -> None:
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
+    with capture_logs() as lines:
+        await House().app(scope, gone, send)
+    assert ended(lines) == [("http", 499)]
 
 
 async def test_hanging_up_on_a_whole_answer_ends_the_generation() -> None:
