@@ -15,7 +15,7 @@ FIELDS = frozenset(
         "ts",
         "level",
         "event",
-        "exception",
+        "exc_info",
         # who and what
         "request_id",
         "tenant",
@@ -60,9 +60,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
         processors=[
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            structlog.processors.format_exc_info,
             only_named,
-            _renderer(settings),
+            *_rendering(settings),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_threshold(settings)),
         logger_factory=structlog.WriteLoggerFactory(file=stream or _open(settings)),
@@ -88,14 +87,15 @@ def _threshold(settings: LogSettings) -> int:
     return logging.getLevelNamesMapping()[settings.level.upper()]
 
 
-def _renderer(settings: LogSettings) -> structlog.typing.Processor:
+def _rendering(settings: LogSettings) -> list[structlog.typing.Processor]:
     if settings.format == "json":
-        return structlog.processors.JSONRenderer(serializer=_json)
-    return structlog.dev.ConsoleRenderer(
-        colors=False,
-        timestamp_key="ts",
-        exception_formatter=structlog.dev.plain_traceback,  # the rich one shows local variables
+        as_json = structlog.processors.JSONRenderer(serializer=_json)
+        return [structlog.processors.format_exc_info, as_json]
+    plain = structlog.dev.plain_traceback  # the rich one shows local variables
+    as_text = structlog.dev.ConsoleRenderer(
+        colors=False, timestamp_key="ts", exception_formatter=plain
     )
+    return [as_text]
 
 
 def _json(line: Any, **_: Any) -> str:
