@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Protocol
+from typing import Protocol, Self
 
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.applications import Starlette
 
 from serve_app import telemetry
 from serve_app.errors import EngineFailed, NotReady, Overloaded, ServeAppError
 from serve_app.ingress import http
 from serve_app.messages import ChatRequest, Event, Message, ModelCard, Role, Sampling, Verdict
-from serve_app.pipeline import Doors
+from serve_app.pipeline import Doors, Events
 from serve_app.safety.policy import LexiconGuard
 from serve_app.settings import Settings
 
@@ -54,7 +54,7 @@ def probe(model: str) -> ChatRequest:
     return ChatRequest("probe", model, (Message(Role.USER, "ping"),), sampling)
 
 
-async def exhaust(events: AsyncGenerator[Event]) -> None:
+async def exhaust(events: Events) -> None:
     """Run an answer to its end, for its own sake."""
     async with aclosing(events):
         async for _ in events:
@@ -116,21 +116,35 @@ class RemoteGenerator:
     def __init__(self, model: DeploymentHandle) -> None:
         self._generate = model.options(method_name="generate", stream=True)
 
-    async def generate(self, request: ChatRequest) -> AsyncGenerator[Event]:
-        response = self._generate.remote(request)
+    def generate(self, request: ChatRequest) -> "RemoteEvents":
+        """The request is on its way when this returns."""
+        return RemoteEvents(self._generate.remote(request))
+
+
+class RemoteEvents:
+    """One answer from another process, with its errors raised as our own."""
+
+    def __init__(self, response: DeploymentResponseGenerator[Event | ServeAppError]) -> None:
+        self._response = response
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
         try:
-            async for event in response:
-                if isinstance(event, ServeAppError):
-                    raise event
-                yield event
+            event: Event | ServeAppError = await anext(self._response)
         except BackPressureError as error:
             raise Overloaded("All model replicas are full; try again shortly.") from error
         except DeploymentUnavailableError as error:
             raise NotReady("No model replica is up; try again shortly.") from error
         except RayError as error:
             raise EngineFailed("The model replica was lost while it answered.") from error
-        finally:
-            response.cancel()
+        if isinstance(event, ServeAppError):
+            raise event
+        return event
+
+    async def aclose(self) -> None:
+        self._response.cancel()
 
 
 @serve.ingress()

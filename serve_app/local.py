@@ -6,6 +6,7 @@
 import asyncio
 import logging
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ def _start_ray(run_folder: Path) -> None:
         _node_ip_address="127.0.0.1",
         _temp_dir=str(run_folder),
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has taken it for itself
 
 
 def _http_options(settings: Settings) -> dict[str, object]:

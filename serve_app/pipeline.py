@@ -1,7 +1,7 @@
 """The corridor: one admitted request from the front door to the last token, and its record."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -40,10 +40,18 @@ class OutputGuards(Protocol):
     def open(self) -> OutputGuard: ...
 
 
-class Generator(Protocol):
-    """Where tokens come from; closing the iterator cancels the work."""
+class Events(Protocol):
+    """One answer as it comes: deltas, then a finish; closing it cancels the work."""
 
-    def generate(self, request: ChatRequest) -> AsyncGenerator[Event]: ...
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Generator(Protocol):
+    """Where tokens come from; the work may begin before the first event is asked for."""
+
+    def generate(self, request: ChatRequest) -> Events: ...
 
 
 class Record(Protocol):
@@ -106,20 +114,20 @@ class Doors:
 async def answer(request: ChatRequest, doors: Doors) -> AsyncGenerator[Event]:
     """Carry one request through the house: deltas, then exactly one finish.
 
-    Raises Blocked before the first event; after it, a block is a finish with `content_filter`.
+    The model may begin while the input is judged; nothing leaves before the verdict. Raises
+    Blocked before the first event; after it, a block is a finish with `content_filter`.
     However it ends, the engine's slot is given back and the record is written.
     """
     with doors.gate.passage():
         record = doors.records.open(request)
         try:
-            await _screen_input(request, doors.input_guard, record)
-            async with (
-                aclosing(doors.generator.generate(request)) as events,
-                aclosing(_screen_output(events, doors.output_guards.open(), record)) as screened,
-            ):
-                async for event in screened:
-                    record.sent(event)
-                    yield event
+            async with aclosing(doors.generator.generate(request)) as events:
+                await _screen_input(request, doors.input_guard, record)
+                output = _screen_output(events, doors.output_guards.open(), record)
+                async with aclosing(output) as screened:
+                    async for event in screened:
+                        record.sent(event)
+                        yield event
         except BaseException as error:
             record.failed(error)
             raise
@@ -135,7 +143,7 @@ async def _screen_input(request: ChatRequest, guard: InputGuard, record: Record)
 
 
 async def _screen_output(
-    events: AsyncGenerator[Event], guard: OutputGuard, record: Record
+    events: Events, guard: OutputGuard, record: Record
 ) -> AsyncGenerator[Event]:
     """Pass on what the guard releases; end with `content_filter` at the first block."""
     async for event in events:

@@ -29,9 +29,9 @@ def test_a_broken_row_does_not_spread_through_padding() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_keys_and_values_have_the_models_dtype_and_device(dtype: torch.dtype) -> None:
     runner = ModelRunner(build("glm", dtype), EngineSettings(page_tokens=4, kv_tokens=64))
-    tensors = [*runner._cache.keys, *runner._cache.values]
-    assert {tensor.dtype for tensor in tensors} == {dtype}
-    assert {tuple(tensor.shape) for tensor in tensors} == {(16 + 1, 4, 2, 8)}
+    layers = runner._cache.layers
+    assert {layer.dtype for layer in layers} == {dtype}
+    assert {tuple(layer.shape) for layer in layers} == {(16 + 1, 4, 2 + 2, 8)}
 
 
 def test_a_model_in_bfloat16_answers() -> None:

@@ -59,6 +59,26 @@ class EndlessGenerator(ScriptedGenerator):
                 await asyncio.sleep(0)
 
 
+class EagerGenerator:
+    """Begins before it is asked for an event, as a remote one does."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+
+    def generate(self, _: ChatRequest) -> "EagerGenerator":
+        self.under_way += 1
+        return self
+
+    def __aiter__(self) -> "EagerGenerator":
+        return self
+
+    async def __anext__(self) -> Event:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.under_way -= 1
+
+
 def spoken(*texts: str, reason: FinishReason = FinishReason.STOP) -> list[Event]:
     """An answer of one token a text, and its end."""
     deltas = [Delta(text, Usage(PROMPT_TOKENS, count)) for count, text in enumerate(texts, 1)]

@@ -18,7 +18,13 @@ from serve_app.messages import (
     Verdict,
 )
 from serve_app.pipeline import Doors, answer
-from tests.fakes.generator import PROMPT_TOKENS, EndlessGenerator, ScriptedGenerator, spoken
+from tests.fakes.generator import (
+    PROMPT_TOKENS,
+    EagerGenerator,
+    EndlessGenerator,
+    ScriptedGenerator,
+    spoken,
+)
 from tests.fakes.guards import BLOCKED, HoldOne, InputVerdict, OutputGuards
 from tests.fakes.records import OpenRecord, RecordBook
 
@@ -60,7 +66,7 @@ async def test_an_answer_is_its_deltas_and_one_finish_with_usage() -> None:
     assert house.record.closed == 1
 
 
-async def test_a_blocked_conversation_never_reaches_the_generator() -> None:
+async def test_a_blocked_conversation_gets_no_answer() -> None:
     house = House(ScriptedGenerator(*spoken("a")), verdict=BLOCKED)
     with pytest.raises(Blocked) as refusal:
         await house.answer()
@@ -68,6 +74,22 @@ async def test_a_blocked_conversation_never_reaches_the_generator() -> None:
     assert house.generator.requests == []
     assert house.record.verdicts == [("input", BLOCKED)]
     assert house.record.closed == 1
+
+
+async def test_work_that_began_while_the_input_was_judged_is_cancelled_by_a_block() -> None:
+    generator = EagerGenerator()
+    seen: list[int] = []
+
+    class Watchful(InputVerdict):
+        async def check(self, request: ChatRequest) -> Verdict:
+            seen.append(generator.under_way)
+            return await super().check(request)
+
+    doors = Doors(Watchful(BLOCKED), OutputGuards(), generator, RecordBook())
+    with pytest.raises(Blocked):
+        await anext(answer(REQUEST, doors))
+    assert seen == [1]
+    assert generator.under_way == 0
 
 
 async def test_a_blocked_answer_ends_with_content_filter_and_the_usage_so_far() -> None:

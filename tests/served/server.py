@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from serve_app.ports import SparePorts
 
 PROGRAM = Path(sys.executable).with_name("glm-serve")
@@ -37,13 +35,6 @@ def program(*arguments: str, **settings: str) -> tuple[list[str], dict[str, str]
     return [str(PROGRAM), *arguments], environment | settings
 
 
-def ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/ready", timeout=10).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 @contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[Server]:
     """A server that is ready; it is stopped as Ctrl-C stops it if the test has not done so."""
@@ -58,7 +49,7 @@ def serving(folder: Path, **settings: str) -> Iterator[Server]:
     server = Server(f"http://127.0.0.1:{port}", process, output)
     try:
         deadline = time.monotonic() + START_S
-        while not ready(server.url):
+        while "answers on" not in server.said():
             assert process.poll() is None, server.said()
             assert time.monotonic() < deadline, server.said()
             time.sleep(0.2)
