@@ -1,7 +1,7 @@
 """Attention over paged keys and values, called by the unmodified Hugging Face modules.
 
-One batch is one row of T tokens: first D single tokens, then chunks of prompts. Keys and values
-lie in pages of P tokens; the page after the last stays zero and pads short page tables.
+One batch is one row of T tokens: first single tokens, in groups of similar length, then chunks of
+prompts. Keys and values lie in pages of P tokens; the page after the last stays zero and pads.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,30 @@ NAME = "glm_paged"
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Tokens `begin` to `end` of the batch: one prompt's next tokens, after `past` others."""
+class Group:
+    """Tokens `begin` to `end` of the batch: D single ones, each of another sequence."""
 
     begin: int
     end: int
-    past: int
-    pages: Tensor  # [ceil(L / P)], L = past + end - begin
-    mask: Tensor | None  # [end - begin, L]: 0 where a token may look, else -inf; None: no past
+    pages: Tensor  # [D * M]: M a sequence, padded
+    mask: Tensor  # [D, 1, 1, M * P]: 0 where a token may look, else -inf
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens `begin` to `end` of the batch: one prompt's next tokens."""
+
+    begin: int
+    end: int
+    past: "Past | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Where a chunk finds its L tokens, itself included, and which of them each may see."""
+
+    pages: Tensor  # [ceil(L / P)]
+    mask: Tensor  # [end - begin, L]: 0 where a token may look, else -inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +49,42 @@ class PagedBatch:
 
     cache: "PagedCache"
     slots: Tensor  # [T]: page * P + place in the page, where each token's keys go
-    table: Tensor  # [D, M]: pages of the single tokens' sequences, padded
-    mask: Tensor  # [D, 1, 1, M * P]: 0 where a token may look, else -inf
+    groups: tuple[Group, ...]
     chunks: tuple[Chunk, ...]
 
 
 class PagedCache:
-    """Keys and values of all layers; layer l: [pages + 1, P, heads, head_dim]."""
+    """Keys and values of all layers; layer l: [pages + 1, P, keys' heads + values' heads, d].
+
+    Keys and values lie side by side, so that one copy a layer writes or gathers both.
+    """
 
     def __init__(self, layers: int, shape: tuple[int, int, int, int], like: Tensor) -> None:
-        pages, *rest = shape
+        """`shape` is pages, P, key heads and d; `like` has dtype and device."""
+        pages, self.page_tokens, heads, width = shape
         self.pad_page = pages
-        self.page_tokens = shape[1]
-        self.keys = [like.new_zeros(pages + 1, *rest) for _ in range(layers)]
-        self.values = [like.new_zeros(pages + 1, *rest) for _ in range(layers)]
+        self.heads = heads
+        self.layers = [
+            like.new_zeros(pages + 1, self.page_tokens, 2 * heads, width) for _ in range(layers)
+        ]
+        self._tokens = [layer.flatten(0, 1) for layer in self.layers]
+        self._pages = [layer.flatten(1) for layer in self.layers]
 
     def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
-        """Keys and values: [1, heads, T, head_dim]."""
-        for pages, new in ((self.keys[layer], keys), (self.values[layer], values)):
-            pages.flatten(0, 1).index_copy_(0, slots, new[0].transpose(0, 1))
+        """Keys and values: [1, heads, T, d]."""
+        both = torch.cat((keys, values), dim=1)[0].transpose(0, 1)
+        self._tokens[layer].index_copy_(0, slots, both)
 
-    def gather(self, layer: int, pages: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values of `pages` [B, M], each [B, heads, M * P, head_dim]."""
-        return _gather(self.keys[layer], pages), _gather(self.values[layer], pages)
+    def gather(self, layer: int, pages: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values of `pages` [rows * M], each [rows, heads, M * P, d]."""
+        both = self._pages[layer].index_select(0, pages)  # whole pages: half the cost of [B, M]
+        both = both.view(rows, -1, *self.layers[layer].shape[2:]).transpose(1, 2)
+        return both[:, : self.heads], both[:, self.heads :]
 
     def heal(self, pages: list[int]) -> None:
         """Replace what is not a number: even masked, it would spread to the pages' next owner."""
-        index = torch.tensor(pages, device=self.keys[0].device)
-        for layer in (*self.keys, *self.values):
+        index = torch.tensor(pages, device=self.layers[0].device)
+        for layer in self.layers:
             layer[index] = layer[index].nan_to_num(0.0, 0.0, 0.0)
 
 
@@ -76,49 +100,52 @@ def paged_attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Write the new keys and values, then look. Query [1, H, T, d] -> [1, T, H, d]."""
-    layer = module.layer_idx
-    paged.cache.write(layer, paged.slots, key, value)
-    out = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
-    singles = len(paged.table)
-    if singles:
-        out[0, :singles] = _attend_singles(layer, query[0, :, :singles], paged, scaling)
+    layer, cache = module.layer_idx, paged.cache
+    cache.write(layer, paged.slots, key, value)
+    seen = []
+    for group in paged.groups:
+        keys, values = cache.gather(layer, group.pages, group.end - group.begin)
+        new = query[0, :, group.begin : group.end]
+        seen.append(_attend_singles(new, keys, values, group.mask, scaling))
     for chunk in paged.chunks:
-        rows = slice(chunk.begin, chunk.end)
-        out[0, rows] = _attend_chunk(layer, query[:, :, rows], chunk, paged.cache, scaling)
-    return out, None
+        new = query[:, :, chunk.begin : chunk.end]
+        if chunk.past:
+            keys, values = cache.gather(layer, chunk.past.pages, 1)
+            seen.append(_attend_past(new, keys, values, chunk.past.mask, scaling))
+        else:
+            its = slice(chunk.begin, chunk.end)
+            seen.append(_attend_itself(new, key[:, :, its], value[:, :, its], scaling))
+    return (seen[0] if len(seen) == 1 else torch.cat(seen))[None], None
 
 
-def _attend_singles(layer: int, query: Tensor, paged: PagedBatch, scaling: float) -> Tensor:
-    """Query [H, D, d] -> [D, H, d]; query heads that share a key head are looked up together."""
-    keys, values = paged.cache.gather(layer, paged.table)
+def _attend_singles(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float
+) -> Tensor:
+    """Query [H, D, d], keys and values [D, heads, M * P, d] -> [D, H, d].
+
+    Query heads that share a key head are looked up together.
+    """
     heads, singles, width = query.shape
     grouped = query.transpose(0, 1).reshape(singles, keys.shape[1], -1, width)
-    seen = attend(grouped, keys, values, attn_mask=paged.mask, scale=scaling)
-    return seen.reshape(singles, heads, width)
-
-
-def _attend_chunk(
-    layer: int, query: Tensor, chunk: Chunk, cache: PagedCache, scaling: float
-) -> Tensor:
-    """Query [1, H, n, d] -> [n, H, d]."""
-    keys, values = cache.gather(layer, chunk.pages[None])
-    length = chunk.past + query.shape[2]
-    seen = attend(
-        query,
-        keys[:, :, :length],
-        values[:, :, :length],
-        attn_mask=chunk.mask,
-        is_causal=chunk.mask is None,
-        scale=scaling,
-        enable_gqa=True,
+    return attend(grouped, keys, values, attn_mask=mask, scale=scaling).reshape(
+        singles, heads, width
     )
+
+
+def _attend_itself(query: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
+    """Query [1, H, n, d], keys and values [1, heads, n, d] -> [n, H, d]."""
+    seen = attend(query, keys, values, is_causal=True, scale=scaling, enable_gqa=True)
     return seen[0].transpose(0, 1)
 
 
-def _gather(cache: Tensor, pages: Tensor) -> Tensor:
-    """Whole pages are copied as rows: half the cost of indexing with [B, M]."""
-    rows = cache.flatten(1).index_select(0, pages.flatten())
-    return rows.view(len(pages), -1, *cache.shape[2:]).transpose(1, 2)
+def _attend_past(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float
+) -> Tensor:
+    """Query [1, H, n, d], keys and values [1, heads, L or more, d] -> [n, H, d]."""
+    length = mask.shape[1]
+    keys, values = keys[:, :, :length], values[:, :, :length]
+    seen = attend(query, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True)
+    return seen[0].transpose(0, 1)
 
 
 AttentionFunction = Callable[..., tuple[Tensor, None]]

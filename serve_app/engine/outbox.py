@@ -7,7 +7,6 @@ waits.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from serve_app.errors import ServeAppError
 from serve_app.messages import Delta, Event, Finish, Usage
@@ -25,42 +24,45 @@ class Outbox:
         self._usage = Usage(0, 0)
         self._end: End | None = None
         self._due = clock()
-        self._filled = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ready = asyncio.Event()
 
     def put(self, delta: Delta) -> None:
         self._texts.append(delta.text)
         self._usage = delta.usage
-        self._filled.set()
+        if not self._timer:
+            self._wake_when_due()
 
     def close(self, end: End) -> None:
         """Nothing may be put after it."""
         self._end = end
-        self._filled.set()
-        self._ended.set()
+        self._ready.set()
 
     async def get(self) -> Event:
         """Wait for the next event; raise the error if the answer ended with one."""
-        await self._filled.wait()
-        await self._pause()
+        await self._ready.wait()
         return self._text() if self._texts else self._last()
 
-    async def _pause(self) -> None:
-        """Let texts gather until the next yield is due or the end has come."""
+    def _wake_when_due(self) -> None:
         left = self._due - self._clock()
-        if left <= 0 or self._ended.is_set():
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                await self._ended.wait()
+        if left > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._ready.set)
+        else:
+            self._ready.set()
 
     def _text(self) -> Delta:
         delta = Delta("".join(self._texts), self._usage)
         self._texts.clear()
-        if self._end is None:
-            self._filled.clear()
         self._due = self._clock() + self._pause_s()
+        self._forget_timer()
+        if self._end is None:
+            self._ready.clear()
         return delta
+
+    def _forget_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
     def _last(self) -> Finish:
         if not isinstance(self._end, Finish):
