@@ -33,11 +33,11 @@ def streamed(client: openai.OpenAI) -> None:
 
 
 def sampled(client: openai.OpenAI) -> None:
-    unsure = [{"role": "user", "content": "zebra umbrella seven 云"}]
+    unsure = [{"role": "user", "content": "Repeat: 𓂀𓃠𓆏"}]
 
     def once(seed: int) -> str:
         answer = client.chat.completions.create(
-            model=MODEL, messages=unsure, temperature=2, top_p=0.99, seed=seed, max_tokens=24
+            model=MODEL, messages=unsure, temperature=2, seed=seed, max_tokens=24
         )
         return answer.choices[0].message.content
 
