@@ -26,6 +26,7 @@ class ModelRunner:
         like = torch.empty(0, dtype=model.dtype, device=model.device)
         self._model = model.eval()
         self._model.set_attn_implementation(register())
+        store_by_column(model)
         self._cache = PagedCache(config.num_hidden_layers, shape, like)
         self._packer = Packer(self._cache, like)
 
@@ -112,6 +113,20 @@ class Packer:
 
     def _tensor(self, values: Sequence[Any]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._like.device)
+
+
+@torch.no_grad()
+def store_by_column(model: Any) -> None:
+    """Lay weights out anew on a CPU: same values, and products with few rows cost a third less.
+
+    A weight that is also the embedding stays: it is read by row.
+    """
+    embedding = model.get_input_embeddings().weight
+    linears = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
+    for weight in (linear.weight for linear in linears):
+        plain = weight.device.type == "cpu" and weight.dtype == torch.float32
+        if plain and weight is not embedding:
+            weight.data = weight.t().contiguous().t()
 
 
 def _length(row: Row) -> int:

@@ -7,6 +7,7 @@ python -m tests.bench.engine --help
 
 import argparse
 import asyncio
+import copy
 import json
 import logging
 import time
@@ -205,14 +206,15 @@ def load_model(folder: Path) -> tuple[Any, str]:
 
 
 def race(model: Any, streams: int, arguments: argparse.Namespace) -> list[Row]:
-    """Let all contenders do the same rounds, one after the other."""
+    """Let all contenders do the same rounds, one after the other, each on a model of its own."""
     random = torch.Generator().manual_seed(streams)
+    models = {name: copy.deepcopy(model) for name in CONTENDERS}
     taken: dict[str, list[Taken]] = {name: [] for name in CONTENDERS}
     for _ in range(arguments.rounds):
         shape = (streams, arguments.prompt_tokens)
         prompts = torch.randint(2, model.config.vocab_size, shape, generator=random).tolist()
         for name, contend in CONTENDERS.items():
-            taken[name].append(contend(model, Work(prompts, arguments.new_tokens)))
+            taken[name].append(contend(models[name], Work(prompts, arguments.new_tokens)))
     tokens = streams * arguments.new_tokens
     return [
         Row(

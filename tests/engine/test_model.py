@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from serve_app.engine.model import ModelRunner
+from serve_app.engine.model import ModelRunner, store_by_column
 from serve_app.engine.sequence import Sequence
 from serve_app.settings import EngineSettings
 from tests.engine.parts import Machine, Twins, answer, build, prompt
@@ -44,3 +44,35 @@ def test_a_batch_in_which_nobody_draws_is_computed(twins: Twins) -> None:
     machine = Machine(twins.served, EngineSettings(step_tokens=8))
     machine.scheduler.add(Sequence(prompt(1, 20), 1))
     assert machine.step().drawing == []
+
+
+def test_weights_laid_out_by_column_keep_their_values() -> None:
+    model, untouched = (build("glm", torch.float32) for _ in range(2))
+    store_by_column(model)
+    assert model.lm_head.weight.stride() == (1, model.lm_head.weight.shape[0])
+    for (name, weight), (_, before) in zip(
+        model.named_parameters(), untouched.named_parameters(), strict=True
+    ):
+        assert torch.equal(weight, before), name
+
+
+def test_a_weight_that_is_also_the_embedding_is_left_as_it_is() -> None:
+    model = build("glm", torch.float32)
+    model.lm_head.weight = model.model.embed_tokens.weight
+    store_by_column(model)
+    assert model.lm_head.weight.is_contiguous()
+
+
+def test_rows_of_very_different_length_are_padded_apart(twins: Twins) -> None:
+    machine = Machine(twins.served, EngineSettings(step_tokens=1024))
+    lengths = (300, 5, 450, 20)
+    sequences = [Sequence(prompt(length, length), 12) for length in lengths]
+    for sequence in sequences:
+        machine.scheduler.add(sequence)
+    machine.step()
+    paged = machine.runner._packer.inputs(machine.scheduler.schedule())["paged"]
+    assert [group.mask.shape[0] for group in paged.groups] == [2, 2]
+    assert paged.groups[0].mask.shape[-1] == 32
+    machine.finish()
+    for length, sequence in zip(lengths, sequences, strict=True):
+        assert answer(sequence) == twins.generate(prompt(length, length), 12)
