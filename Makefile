@@ -23,9 +23,9 @@ check: $(SETUP)
 	$(BIN)/lint-imports
 
 bench: $(SETUP)
-	$(BIN)/python tests/bench/engine.py
-	$(BIN)/python tests/bench/serving.py
-	$(BIN)/python tests/bench/guard.py
+	$(BIN)/python -m tests.bench.engine
+	$(BIN)/python -m tests.bench.serving
+	$(BIN)/python -m tests.bench.guard
 
 setup: $(SETUP)
 
@@ -34,7 +34,8 @@ setup: $(SETUP)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "glm-serve needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up the virtual environment (.venv)"
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv \
+	  || { echo "Python's venv is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r ci/uv.lock
 	@touch $@
 

@@ -1,7 +1,8 @@
 """What the serving path adds over the bare engine: 64 streams x 50 tokens/s from a stub engine.
 
 The stub hands out a token at once and then one every 20 ms, through the real outbox, so that any
-delay and any CPU beyond it belongs to HAProxy, ingress, safety filter, corridor and Ray.
+delay and any CPU beyond it belongs to HAProxy, ingress, safety filter, corridor and Ray. Run from
+the repository: python -m tests.bench.serving
 """
 
 import asyncio
@@ -38,7 +39,7 @@ from serve_app.messages import (
 from serve_app.ports import SparePorts
 from serve_app.settings import ServerSettings, Settings
 
-STREAMS = int(__import__("os").environ.get("S","64"))
+STREAMS = 64
 TOKENS = 100
 TOKEN_S = 0.02
 SECONDS = 12
