@@ -1,7 +1,6 @@
 """The loop: schedule, compute, book, hand out. One thread computes, event loops read."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections import defaultdict
@@ -25,8 +24,8 @@ from serve_app.messages import (
     Usage,
 )
 from serve_app.settings import EngineSettings
+from serve_app.telemetry import log
 
-_log = logging.getLogger(__name__)
 _GREEDY = Sampling(temperature=0.0)
 
 
@@ -206,7 +205,7 @@ class Engine:
         try:
             return self._book(batch, self._runner.run(batch))
         except Exception:  # noqa: BLE001 - whatever broke this step, the next one is sound
-            _log.exception("A step failed and %d requests with it.", len(touched))
+            log().error("step_failed", detail=f"{len(touched)} requests with it", exc_info=True)
             with self._changed:
                 return [self._fail(stream) for stream in touched]
 

@@ -1,13 +1,14 @@
 """The whole engine with a real, tiny model: what a caller sees, and what it leaves behind."""
 
 import asyncio
-import logging
+import io
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
 import torch
 from transformers import PreTrainedTokenizerFast
 
@@ -17,7 +18,8 @@ from serve_app.engine.scheduler import Batch
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
 from serve_app.messages import ChatRequest, Delta, Event, Finish, FinishReason, Usage
-from serve_app.settings import EngineSettings
+from serve_app.settings import EngineSettings, LogSettings
+from serve_app.telemetry import configure
 from tests.engine.parts import CONTEXT, Turnstile, Twins, ask, build, settings, until
 
 HELLO_TOKENS = 8
@@ -211,10 +213,11 @@ class Stumbling:
 
 
 async def test_a_step_that_raises_fails_its_requests_and_no_others(
-    model: Any, start: Start, caplog: pytest.LogCaptureFixture
+    model: Any, start: Start
 ) -> None:
     chosen = settings(max_running=1)
-    caplog.set_level(logging.ERROR)
+    lines = io.StringIO()
+    configure(LogSettings(), lines)
     async with start(Stumbling(ModelRunner(model, chosen)), chosen) as engine:
         touched, spared = await asyncio.gather(
             read(engine, ask("secret", max_tokens=3)),
@@ -225,8 +228,9 @@ async def test_a_step_that_raises_fails_its_requests_and_no_others(
     assert "memory" not in str(touched)
     assert not isinstance(spared, BaseException)
     assert isinstance(spared[-1], Finish)
-    assert "out of memory" in caplog.text
-    assert "secret" not in caplog.text
+    structlog.reset_defaults()
+    assert "out of memory" in lines.getvalue()
+    assert "secret" not in lines.getvalue()
 
 
 async def test_logits_that_are_not_numbers_fail_their_row_alone(
