@@ -22,8 +22,9 @@ class Group:
 
     begin: int
     end: int
-    pages: Tensor  # [D * M]: M a sequence, padded
-    mask: Tensor  # [D, 1, 1, M * P]: 0 where a token may look, else -inf
+    window: "Window"
+    places: Tensor  # [D]: where the new tokens go in the window
+    mask: Tensor  # [D, 1, 1, L]: 0 where a token may look, else -inf; L: the longest sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,20 @@ class PagedCache:
         self._tokens = [layer.flatten(0, 1) for layer in self.layers]
         self._pages = [layer.flatten(1) for layer in self.layers]
 
-    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> None:
-        """Keys and values: [1, heads, T, d]."""
+    def write(self, layer: int, slots: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Keys and values [1, heads, T, d]; return them side by side, [T, 2 * heads, d]."""
         both = torch.cat((keys, values), dim=1)[0].transpose(0, 1)
         self._tokens[layer].index_copy_(0, slots, both)
+        return both
 
-    def gather(self, layer: int, pages: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """Return keys and values of `pages` [rows * M], each [rows, heads, M * P, d]."""
-        both = self._pages[layer].index_select(0, pages)  # whole pages: half the cost of [B, M]
-        both = both.view(rows, -1, *self.layers[layer].shape[2:]).transpose(1, 2)
+    def gather(self, layer: int, pages: Tensor) -> Tensor:
+        """Return the tokens of `pages` [M], side by side: [M * P, 2 * heads, d]."""
+        rows = self._pages[layer].index_select(0, pages)  # whole pages: half the cost of tokens
+        return rows.view(-1, *self.layers[layer].shape[2:])
+
+    def split(self, both: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Turn [D, L or more, 2 * heads, d] into keys and values [D, heads, L, d]."""
+        both = both[:, :length].transpose(1, 2)
         return both[:, : self.heads], both[:, self.heads :]
 
     def heal(self, pages: list[int]) -> None:
@@ -86,6 +92,31 @@ class PagedCache:
         index = torch.tensor(pages, device=self.layers[0].device)
         for layer in self.layers:
             layer[index] = layer[index].nan_to_num(0.0, 0.0, 0.0)
+
+
+class Window:
+    """The pages of D sequences, copied side by side; kept, it needs only each step's new tokens."""
+
+    def __init__(self, cache: PagedCache, pages: Tensor, rows: int, *, keep: bool) -> None:
+        """`pages` [D * M]: M a sequence, padded."""
+        self.width = len(pages) // rows * cache.page_tokens  # tokens a sequence
+        self._cache = cache
+        self._pages = pages
+        self._rows = rows
+        self.keep = keep
+        self._layers: dict[int, Tensor] = {}
+
+    def look(self, layer: int, group: Group, new: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values with the `new` ones [D, 2 * heads, d], which the pages have."""
+        both = self._layers.get(layer)
+        if both is not None:
+            both.index_copy_(0, group.places, new)
+        else:
+            both = self._cache.gather(layer, self._pages)
+            if self.keep:
+                self._layers[layer] = both
+        rows = both.view(self._rows, self.width, *both.shape[1:])
+        return self._cache.split(rows, group.mask.shape[-1])
 
 
 def paged_attention(
@@ -101,19 +132,20 @@ def paged_attention(
 ) -> tuple[Tensor, None]:
     """Write the new keys and values, then look. Query [1, H, T, d] -> [1, T, H, d]."""
     layer, cache = module.layer_idx, paged.cache
-    cache.write(layer, paged.slots, key, value)
+    both = cache.write(layer, paged.slots, key, value)
     seen = []
     for group in paged.groups:
-        keys, values = cache.gather(layer, group.pages, group.end - group.begin)
-        new = query[0, :, group.begin : group.end]
-        seen.append(_attend_singles(new, keys, values, group.mask, scaling))
+        its = slice(group.begin, group.end)
+        keys, values = group.window.look(layer, group, both[its])
+        seen.append(_attend_singles(query[0, :, its], keys, values, group.mask, scaling))
     for chunk in paged.chunks:
-        new = query[:, :, chunk.begin : chunk.end]
+        its = slice(chunk.begin, chunk.end)
+        new = query[:, :, its]
         if chunk.past:
-            keys, values = cache.gather(layer, chunk.past.pages, 1)
-            seen.append(_attend_past(new, keys, values, chunk.past.mask, scaling))
+            mask = chunk.past.mask
+            keys, values = cache.split(cache.gather(layer, chunk.past.pages)[None], mask.shape[-1])
+            seen.append(_attend_past(new, keys, values, mask, scaling))
         else:
-            its = slice(chunk.begin, chunk.end)
             seen.append(_attend_itself(new, key[:, :, its], value[:, :, its], scaling))
     return (seen[0] if len(seen) == 1 else torch.cat(seen))[None], None
 
@@ -121,7 +153,7 @@ def paged_attention(
 def _attend_singles(
     query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float
 ) -> Tensor:
-    """Query [H, D, d], keys and values [D, heads, M * P, d] -> [D, H, d].
+    """Query [H, D, d], keys and values [D, heads, L, d] -> [D, H, d].
 
     Query heads that share a key head are looked up together.
     """
@@ -141,9 +173,7 @@ def _attend_itself(query: Tensor, keys: Tensor, values: Tensor, scaling: float) 
 def _attend_past(
     query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float
 ) -> Tensor:
-    """Query [1, H, n, d], keys and values [1, heads, L or more, d] -> [n, H, d]."""
-    length = mask.shape[1]
-    keys, values = keys[:, :, :length], values[:, :, :length]
+    """Query [1, H, n, d], keys and values [1, heads, L, d] -> [n, H, d]."""
     seen = attend(query, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True)
     return seen[0].transpose(0, 1)
 

@@ -66,13 +66,13 @@ def test_a_weight_that_is_also_the_embedding_is_left_as_it_is() -> None:
 def test_rows_of_very_different_length_are_padded_apart(twins: Twins) -> None:
     machine = Machine(twins.served, EngineSettings(step_tokens=1024))
     lengths = (300, 5, 450, 20)
-    sequences = [Sequence(prompt(length, length), 12) for length in lengths]
+    sequences = [Sequence(prompt(length, length), 45) for length in lengths]
     for sequence in sequences:
         machine.scheduler.add(sequence)
     machine.step()
     paged = machine.runner._packer.inputs(machine.scheduler.schedule())["paged"]
     assert [group.mask.shape[0] for group in paged.groups] == [2, 2]
-    assert paged.groups[0].mask.shape[-1] == 32
+    assert paged.groups[0].mask.shape[-1] == 21
     machine.finish()
     for length, sequence in zip(lengths, sequences, strict=True):
-        assert answer(sequence) == twins.generate(prompt(length, length), 12)
+        assert answer(sequence) == twins.generate(prompt(length, length), 45)
