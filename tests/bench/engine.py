@@ -1,8 +1,9 @@
 """Our engine against transformers' continuous batching and static generate: same model, same work.
 
-Greedy, one torch thread, equally long random prompts (the best case of static generate), best of
-several rounds with fresh prompts; answers are compared token by token. Run from the repository:
-python -m tests.bench.engine --help
+Greedy, one torch thread, random prompts, best of several rounds with fresh prompts; answers are
+compared token by token. `even` work has prompts and answers of one length: the best case of static
+generate, which pads to the longest. `mixed` work is what a server sees: lengths from a quarter to
+seven quarters of the even ones. Run from the repository: python -m tests.bench.engine --help
 """
 
 import argparse
@@ -10,11 +11,13 @@ import asyncio
 import copy
 import json
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,7 @@ class Work:
     """One round: prompts, and how many tokens each answer has."""
 
     prompts: Prompts
-    new_tokens: int
+    new_tokens: list[int]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Taken:
 class Row:
     """One line of the table; tokens a second are the best of all rounds."""
 
+    work: str
     contender: str
     streams: int
     tokens_per_s: float
@@ -117,7 +121,7 @@ def ours(model: Any, work: Work) -> Taken:
 
 async def _serve(engine: Engine, work: Work) -> Taken:
     engine.start()
-    await _read(engine, Work([work.prompts[0][:4]], 2), 0)
+    await _read(engine, Work([work.prompts[0][:4]], [2]), 0)
     clock = Clock()
     readers = (_read(engine, work, number) for number in range(len(work.prompts)))
     taken = clock.stop(await asyncio.gather(*readers))
@@ -127,7 +131,7 @@ async def _serve(engine: Engine, work: Work) -> Taken:
 
 async def _read(engine: Engine, work: Work, number: int) -> list[int]:
     text = "".join(chr(LETTERS + token) for token in work.prompts[number])
-    sampling = Sampling(max_tokens=work.new_tokens)
+    sampling = Sampling(max_tokens=work.new_tokens[number])
     request = ChatRequest(str(number), "bench", (Message(Role.USER, text),), sampling)
     async with aclosing(engine.generate(request)) as events:
         said = [event.text async for event in events if isinstance(event, Delta)]
@@ -138,14 +142,14 @@ def batching(model: Any, work: Work) -> Taken:
     model.set_attn_implementation("sdpa")
     config = ContinuousBatchingConfig(page_size=32, num_blocks=1024, max_batch_tokens=STEP_TOKENS)
     wishes = GenerationConfig(
-        max_new_tokens=work.new_tokens, do_sample=False, eos_token_id=-1, pad_token_id=0
+        max_new_tokens=max(work.new_tokens), do_sample=False, eos_token_id=-1, pad_token_id=0
     )
     manager = model.init_continuous_batching(
         generation_config=wishes, continuous_batching_config=config
     )
     manager.start()
     try:
-        _collect(manager, Work([work.prompts[0][:4]], 2))
+        _collect(manager, Work([work.prompts[0][:4]], [2]))
         clock = Clock()
         return clock.stop(_collect(manager, work))
     finally:
@@ -154,7 +158,10 @@ def batching(model: Any, work: Work) -> Taken:
 
 
 def _collect(manager: Any, work: Work) -> Answers:
-    names = [manager.add_request(its, max_new_tokens=work.new_tokens) for its in work.prompts]
+    names = [
+        manager.add_request(prompt, max_new_tokens=count)
+        for prompt, count in zip(work.prompts, work.new_tokens, strict=True)
+    ]
     done: dict[str, list[int]] = {}
     while len(done) < len(names):
         output = manager.get_result(timeout=60)
@@ -166,17 +173,20 @@ def _collect(manager: Any, work: Work) -> Answers:
 @torch.inference_mode()
 def static(model: Any, work: Work) -> Taken:
     model.set_attn_implementation("sdpa")
-    ids = torch.tensor(work.prompts)
+    longest = max(map(len, work.prompts))
+    ids = torch.tensor([[0] * (longest - len(its)) + its for its in work.prompts])
+    real = torch.tensor([[0] * (longest - len(its)) + [1] * len(its) for its in work.prompts])
     clock = Clock()
     whole = model.generate(
         ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=work.new_tokens,
+        attention_mask=real,
+        max_new_tokens=max(work.new_tokens),
         do_sample=False,
         pad_token_id=0,
         eos_token_id=None,
     )
-    return clock.stop(whole[:, ids.shape[1] :].tolist())
+    answers = whole[:, longest:].tolist()
+    return clock.stop([its[:count] for its, count in zip(answers, work.new_tokens, strict=True)])
 
 
 CONTENDERS: dict[str, Callable[[Any, Work], Taken]] = {
@@ -205,23 +215,43 @@ def load_model(folder: Path) -> tuple[Any, str]:
     return GlmForCausalLM(config).eval(), "random weights in glm-nano's shape"
 
 
-def race(model: Any, streams: int, arguments: argparse.Namespace) -> list[Row]:
+def even(streams: int, prompt_tokens: int, new_tokens: int, vocabulary: int, seed: int) -> Work:
+    chance = random.Random(seed)
+    prompts = [chance.choices(range(2, vocabulary), k=prompt_tokens) for _ in range(streams)]
+    return Work(prompts, [new_tokens] * streams)
+
+
+def mixed(streams: int, prompt_tokens: int, new_tokens: int, vocabulary: int, seed: int) -> Work:
+    chance = random.Random(seed)
+
+    def about(tokens: int) -> int:
+        return chance.randint(tokens // 4, tokens * 7 // 4)
+
+    lengths = [about(prompt_tokens) for _ in range(streams)]
+    prompts = [chance.choices(range(2, vocabulary), k=length) for length in lengths]
+    return Work(prompts, [about(new_tokens) for _ in range(streams)])
+
+
+WORKS: dict[str, Callable[[int, int, int, int, int], Work]] = {"even": even, "mixed": mixed}
+
+
+def race(model: Any, kind: str, streams: int, arguments: argparse.Namespace) -> list[Row]:
     """Let all contenders do the same rounds, one after the other, each on a model of its own."""
-    random = torch.Generator().manual_seed(streams)
     models = {name: copy.deepcopy(model) for name in CONTENDERS}
     taken: dict[str, list[Taken]] = {name: [] for name in CONTENDERS}
-    for _ in range(arguments.rounds):
-        shape = (streams, arguments.prompt_tokens)
-        prompts = torch.randint(2, model.config.vocab_size, shape, generator=random).tolist()
+    shape = streams, arguments.prompt_tokens, arguments.new_tokens, model.config.vocab_size
+    works = [WORKS[kind](*shape, seed) for seed in range(arguments.rounds)]
+    for work in works:
         for name, contend in CONTENDERS.items():
-            taken[name].append(contend(models[name], Work(prompts, arguments.new_tokens)))
-    tokens = streams * arguments.new_tokens
+            taken[name].append(contend(models[name], work))
+    counts = [sum(work.new_tokens) for work in works]
     return [
         Row(
+            work=kind,
             contender=name,
             streams=streams,
-            tokens_per_s=tokens / min(each.wall_s for each in its),
-            tokens_per_cpu_s=tokens / min(each.cpu_s for each in its),
+            tokens_per_s=max(map(truediv, counts, (each.wall_s for each in its))),
+            tokens_per_cpu_s=max(map(truediv, counts, (each.cpu_s for each in its))),
             same_answers=[each.answers for each in its] == [each.answers for each in taken[STATIC]],
         )
         for name, its in taken.items()
@@ -229,11 +259,14 @@ def race(model: Any, streams: int, arguments: argparse.Namespace) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    ours = {row.streams: row for row in rows if row.contender == OURS}
-    shown = Table("streams", "contender", "tokens/s", "tokens/CPU-s", "ours is", "same answers")
+    ours = {(row.work, row.streams): row for row in rows if row.contender == OURS}
+    shown = Table(
+        "work", "streams", "contender", "tokens/s", "tokens/CPU-s", "ours is", "same answers"
+    )
     for row in rows:
-        ahead = ours[row.streams].tokens_per_cpu_s / row.tokens_per_cpu_s
+        ahead = ours[row.work, row.streams].tokens_per_cpu_s / row.tokens_per_cpu_s
         shown.add_row(
+            row.work,
             str(row.streams),
             row.contender,
             f"{row.tokens_per_s:,.0f}",
@@ -258,7 +291,8 @@ def main() -> None:
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(1)
     model, name = load_model(arguments.model)
-    rows = [row for streams in arguments.streams for row in race(model, streams, arguments)]
+    races = [(kind, streams) for kind in WORKS for streams in arguments.streams]
+    rows = [row for kind, streams in races for row in race(model, kind, streams, arguments)]
     console = Console()
     console.print(table(rows))
     console.print(
