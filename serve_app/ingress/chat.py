@@ -84,6 +84,7 @@ class Chat:
             ):
                 async for event in events:
                     await stream.send(event)
+                await stream.close()
         except Exception as error:
             if not stream.started:
                 raise
@@ -91,7 +92,6 @@ class Chat:
             code = HTTP_ERRORS[type(shown)].code  # the status has long been 200
             log().warning("broken_stream", request_id=head.request_id, code=code)
             await stream.fail(shown)
-        await stream.close()
 
 
 def _check_size(request: ChatRequest, card: ModelCard) -> None:

@@ -4,10 +4,10 @@ Only the text between two fixed ends changes from token to token, so the ends ar
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import orjson
+from starlette.requests import ClientDisconnect
 from starlette.types import Send
 
 from serve_app.errors import ServeAppError
@@ -20,7 +20,7 @@ HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
-FAREWELL_S = 1.0  # a client that does not read is not told why its stream ended
+FAREWELL_S = 1.0  # a client that does not read is not told why its stream ended, and is let go
 
 _PLACE = "\0"
 
@@ -77,11 +77,14 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": frame, "more_body": True})
 
     async def fail(self, error: ServeAppError) -> None:
-        """End with an error instead of `[DONE]`."""
+        """End with an error instead of `[DONE]`; raises ClientDisconnect if nobody reads it."""
         frame = b"data: " + failures.body(error) + b"\n\n"
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(FAREWELL_S):
                 await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+                await self.close()
+        except TimeoutError:
+            raise ClientDisconnect from None
 
     async def close(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope
 from structlog.testing import capture_logs
 
+from serve_app.ingress import sse
+from serve_app.settings import ServerSettings
 from tests.fakes.generator import EndlessGenerator, ScriptedGenerator, spoken
 from tests.ingress.house import CHAT, House, chat
 from tests.ingress.wires import connected
@@ -23,6 +25,20 @@ def aborted(house: House) -> float:
 def ended(lines: Iterable[Mapping[str, Any]]) -> list[tuple[str, int | None]]:
     """What the log says: events, and the status where there is one."""
     return [(line["event"], line.get("status")) for line in lines]
+
+
+def asking(**fields: object) -> tuple[Scope, Receive]:
+    """A chat request as a server hands it over, from one who stays on the line."""
+    body = orjson.dumps(chat(**fields))
+    inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if not inbox:
+            await asyncio.Event().wait()
+        return inbox.pop()
+
+    headers = [(b"content-type", b"application/json")]
+    return {"type": "http", "method": "POST", "path": CHAT, "headers": headers}, receive
 
 
 async def test_hanging_up_in_the_middle_of_a_stream_ends_the_generation() -> None:
@@ -67,8 +83,7 @@ async def test_hanging_up_while_the_body_arrives_is_no_failure_of_ours() -> None
     async def send(_: Message) -> None:
         raise AssertionError
 
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
+    scope, _ = asking()
     with capture_logs() as lines:
         await House().app(scope, gone, send)
     assert ended(lines) == [("http", 499)]
@@ -87,21 +102,12 @@ async def test_hanging_up_on_a_whole_answer_ends_the_generation() -> None:
 async def test_the_server_may_cancel_an_exchange_at_any_point() -> None:
     """Serve does so when it sees the hang-up first."""
     house = House(ScriptedGenerator(*spoken("a")[:1], asyncio.Event()))
-    body = orjson.dumps(chat(stream=True))
-    inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     sent = asyncio.Event()
-
-    async def receive() -> Message:
-        if not inbox:
-            await asyncio.Event().wait()
-        return inbox.pop()
 
     async def send(_: Message) -> None:
         sent.set()
 
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers}
-    exchange = asyncio.create_task(house.app(scope, receive, send))
+    exchange = asyncio.ensure_future(house.app(*asking(stream=True), send))
     await sent.wait()
     exchange.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -109,6 +115,26 @@ async def test_the_server_may_cancel_an_exchange_at_any_point() -> None:
     assert house.generator.under_way == 0
     assert aborted(house) == 1
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("taken", range(4))
+async def test_one_who_stops_reading_is_let_go_and_recorded(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer takes four sends; the one after `taken` waits for ever."""
+    monkeypatch.setattr(sse, "FAREWELL_S", 0.001)
+    house = House(ScriptedGenerator(*spoken("a")), settings=ServerSettings(max_stream_s=0.001))
+    left = taken
+
+    async def send(_: Message) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            await asyncio.Event().wait()
+
+    with capture_logs() as lines:
+        await house.app(*asking(stream=True), send)
+    assert ended(lines)[-1] == ("http", 200)
 
 
 async def test_two_hundred_who_leave_at_random_points_leave_nothing_behind() -> None:
