@@ -68,7 +68,7 @@ class EventStream:
         self.started = False
 
     async def send(self, event: Event) -> None:
-        """Returns when the client has taken it: this is what slows a fast engine down."""
+        """Returns when the client has taken it; until then the generator is asked for no more."""
         frame = self._frames.of(event)
         if not self.started:
             self.started = True

@@ -153,7 +153,7 @@ async def test_two_hundred_who_leave_at_random_points_leave_nothing_behind() -> 
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_one_who_does_not_read_slows_the_engine_down() -> None:
+async def test_for_one_who_does_not_read_the_generator_is_asked_for_no_more() -> None:
     house = House(EndlessGenerator("x" * 100_000))
     async with house.listening() as url:
         async with connected(url, limit=1) as connection:
