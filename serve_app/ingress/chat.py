@@ -13,7 +13,7 @@ from serve_app.errors import HTTP_ERRORS, TooLong, UnknownModel
 from serve_app.ingress import body, failures, replies, wire
 from serve_app.ingress.hangup import attended, within
 from serve_app.ingress.request_ids import request_id
-from serve_app.ingress.sse import EventStream, Frames
+from serve_app.ingress.sse import SseResponse, Frames
 from serve_app.messages import ChatRequest, Delta, Event, Finish, ModelCard
 from serve_app.pipeline import Doors, answer
 from serve_app.settings import ServerSettings
@@ -76,7 +76,7 @@ class Chat:
         return Response(orjson.dumps(reply), media_type="application/json")
 
     async def _stream(self, order: wire.Order, head: replies.Head, send: Send) -> None:
-        stream = EventStream(send, Frames(head, with_usage=order.include_usage))
+        stream = SseResponse(send, Frames(head, with_usage=order.include_usage))
         try:
             async with (
                 within(self._settings.max_stream_s),

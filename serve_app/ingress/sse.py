@@ -59,7 +59,7 @@ def _frame(chunk: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
-class EventStream:
+class SseResponse:
     """The response: it starts with the first event, so that errors before are real statuses."""
 
     def __init__(self, send: Send, frames: Frames) -> None:
