@@ -13,7 +13,7 @@ from serve_app.errors import HTTP_ERRORS, TooLong, UnknownModel
 from serve_app.ingress import body, failures, replies, wire
 from serve_app.ingress.hangup import attended, within
 from serve_app.ingress.request_ids import request_id
-from serve_app.ingress.sse import SseResponse, Frames
+from serve_app.ingress.sse import Frames, SseResponse
 from serve_app.messages import ChatRequest, Delta, Event, Finish, ModelCard
 from serve_app.pipeline import Doors, answer
 from serve_app.settings import ServerSettings
