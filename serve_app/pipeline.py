@@ -17,6 +17,8 @@ from serve_app.messages import (
     Verdict,
 )
 
+_BROKEN_OFF = "The answer broke off before its end."
+
 
 class InputGuard(Protocol):
     """Judges a whole conversation before any work is done."""
@@ -81,10 +83,14 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @contextmanager
-    def passage(self) -> Iterator[None]:
+    def check(self) -> None:
+        """Raises Draining once the gate is closed."""
         if self._closed:
             raise Draining("The server is going down; send the request again in a moment.")
+
+    @contextmanager
+    def passage(self) -> Iterator[None]:
+        self.check()
         self._under_way += 1
         self._empty.clear()
         try:
@@ -135,6 +141,20 @@ async def answer(request: ChatRequest, doors: Doors) -> AsyncGenerator[Event]:
             record.close()
 
 
+async def probe(request: ChatRequest, doors: Doors) -> None:
+    """Run one real answer past gate and guard to its end, without a record; raises what it meets.
+
+    What the guard says does not matter, only that it is there to say it.
+    """
+    with doors.gate.passage():
+        await doors.input_guard.check(request)
+        async with aclosing(doors.generator.generate(request)) as events:
+            async for event in events:
+                if isinstance(event, Finish):
+                    return
+    raise EngineFailed(_BROKEN_OFF)
+
+
 async def _screen_input(request: ChatRequest, guard: InputGuard, record: Record) -> None:
     verdict = await guard.check(request)
     record.judged("input", verdict)
@@ -157,4 +177,4 @@ async def _screen_output(
             record.judged("output", guard.verdict)
             yield Finish(FinishReason.CONTENT_FILTER, event.usage) if is_blocked else event
             return
-    raise EngineFailed("The answer broke off before its end.")
+    raise EngineFailed(_BROKEN_OFF)

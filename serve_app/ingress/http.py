@@ -33,7 +33,7 @@ class FrontDoor:
     doors: Doors
     cards: tuple[ModelCard, ...]
     probe: Probe
-    """Runs one real one-token generation; raises ServeAppError."""
+    """Runs one real one-token answer through the house; raises ServeAppError."""
     metrics: Callable[[], Awaitable[bytes]]
     """Prometheus text of all replicas."""
     settings: ServerSettings
@@ -47,7 +47,8 @@ def build(
     clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """The application; `wall_clock` gives Unix seconds, `clock` seconds that never go back."""
-    desk = _Desk(front, Readiness(front.probe, front.settings, clock))
+    readiness = Readiness(front.probe, front.doors.gate, front.settings, clock)
+    desk = _Desk(front, readiness)
     chat = Chat(front.doors, front.cards, front.settings, wall_clock)
     app = Starlette(
         routes=[

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from serve_app.errors import NotReady, Overloaded, ServeAppError
+from serve_app.pipeline import Gate
 from serve_app.settings import ServerSettings
 from serve_app.telemetry import log
 
@@ -13,10 +14,16 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class Readiness:
-    """Runs the probe at most once at a time, and believes its success for a while."""
+    """Runs the probe at most once at a time, and believes its success for a while.
 
-    def __init__(self, probe: Probe, settings: ServerSettings, clock: Callable[[], float]) -> None:
+    A closed gate is never hidden by what is believed.
+    """
+
+    def __init__(
+        self, probe: Probe, gate: Gate, settings: ServerSettings, clock: Callable[[], float]
+    ) -> None:
         self._probe = probe
+        self._gate = gate
         self._deadline_s = settings.ready_deadline_s
         self._interval_s = settings.ready_interval_s
         self._clock = clock
@@ -25,7 +32,8 @@ class Readiness:
         self._running: asyncio.Task[bool] | None = None
 
     async def check(self) -> None:
-        """Raises NotReady; whoever asks while a probe runs shares its result."""
+        """Raises NotReady or Draining; whoever asks while a probe runs shares its result."""
+        self._gate.check()
         if self._clock() < self._believed_until_s:
             return
         if self._running is None or self._running.done():

@@ -42,14 +42,14 @@ class House:
         self.generator = generator or ScriptedGenerator(*spoken("Hello", " world"))
         self.metrics = Metrics()
         self.now_s = 0.0
-        doors = Doors(
+        self.doors = Doors(
             InputVerdict(verdict),
             output or OutputGuards(),
             self.generator,
             Records(self.metrics, clock=self.clock),
         )
         front = http.FrontDoor(
-            doors=doors,
+            doors=self.doors,
             cards=(CARD,),
             probe=probe,
             metrics=metrics or self.exposition,

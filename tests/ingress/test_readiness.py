@@ -5,6 +5,7 @@ from structlog.testing import capture_logs
 
 from serve_app.errors import EngineFailed, NotReady, Overloaded
 from serve_app.ingress.readiness import Readiness
+from serve_app.pipeline import Gate
 from serve_app.settings import ServerSettings
 from tests.ingress.house import House
 
@@ -28,7 +29,7 @@ class Engine:
             raise self.error
 
     def readiness(self, settings: ServerSettings | None = None) -> Readiness:
-        return Readiness(self.probe, settings or ServerSettings(), lambda: self.now_s)
+        return Readiness(self.probe, Gate(), settings or ServerSettings(), lambda: self.now_s)
 
 
 async def test_a_success_is_believed_for_the_interval() -> None:
@@ -113,6 +114,16 @@ async def test_ready_is_503_until_a_generation_has_succeeded() -> None:
         assert response.json()["error"]["code"] == "not_ready"
         engine.error = None
         assert (await client.get("/ready")).json() == {"status": "ready"}
+
+
+async def test_a_house_that_drains_is_not_ready_however_well_the_engine_was() -> None:
+    house = House()
+    async with house.client as client:
+        assert (await client.get("/ready")).status_code == 200
+        await house.doors.gate.drain()
+        response = await client.get("/ready")
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "draining"
 
 
 async def test_what_broke_the_probe_is_in_the_log() -> None:
