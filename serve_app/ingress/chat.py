@@ -20,6 +20,7 @@ from serve_app.settings import ServerSettings
 from serve_app.telemetry import log
 
 _LARGE_BYTES = 64 * 1024  # up to here parsing takes some 40 ms at the very worst
+_LONGEST_TOKEN = 128  # characters: a run of spaces in GLM-4's vocabulary, which grew from cl100k
 
 
 class Chat:
@@ -95,10 +96,16 @@ class Chat:
 
 
 def _check_size(request: ChatRequest, card: ModelCard) -> None:
-    """What can be known without counting tokens; a message is at least one."""
+    """What can be known without counting tokens, before the guard reads a word of it.
+
+    A message is at least one token, and so are as many characters as the longest one has.
+    """
     holds = f"the {card.context_tokens} tokens this model holds, prompt and answer together"
     if len(request.messages) > card.context_tokens:
         raise TooLong(f"There are more messages than {holds}; send fewer.", "messages")
+    characters = sum(len(message.content) for message in request.messages)
+    if characters > card.context_tokens * _LONGEST_TOKEN:
+        raise TooLong(f"The text is longer than {holds}; send less of it.", "messages")
     if (request.sampling.max_tokens or 0) > card.context_tokens:
         raise TooLong(f"'max_tokens' is more than {holds}; ask for fewer.", "max_tokens")
 

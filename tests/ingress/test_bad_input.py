@@ -234,6 +234,18 @@ async def test_more_messages_than_tokens_are_refused_before_any_work() -> None:
         assert response.status_code == 200
 
 
+async def test_more_text_than_any_tokens_hold_is_refused_before_any_work() -> None:
+    house = House()
+    longest = 8192 * 128
+    async with house.client as client:
+        message = {"role": "user", "content": " " * (longest // 2)}
+        response = await client.post(CHAT, json=chat(messages=[message, message]))
+        assert response.status_code == 200
+        response = await client.post(CHAT, json=chat(" " * (longest + 1)))
+        assert "send less" in refused(response, 400, "context_length_exceeded", "messages")
+        assert len(house.generator.requests) == 1
+
+
 async def test_a_million_faults_are_one_sentence() -> None:
     async with House().client as client:
         unknown = {f"field{number}": 1 for number in range(100_000)}
