@@ -7,7 +7,7 @@ from serve_app.safety.lexicon import load
 from serve_app.safety.window import Window
 from serve_app.settings import SafetySettings
 
-_SLICE = 4096  # characters of a long message between two turns of the event loop
+_SLICE = 512  # characters of a long message between two turns of the event loop, about 1 ms
 
 
 class OpenWindow:

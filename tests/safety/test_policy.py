@@ -39,24 +39,19 @@ async def test_messages_are_judged_one_by_one(tmp_path: Path) -> None:
     assert await guard(tmp_path, "甲乙").check(request("甲", "乙")) == ALLOWED
 
 
-@pytest.mark.parametrize("before", [0, 4095, 4096, 10_000])
+@pytest.mark.parametrize("before", [0, 511, 512, 10_000])
 async def test_a_long_message_is_judged_to_its_end(tmp_path: Path, before: int) -> None:
     verdict = await guard(tmp_path, "甲乙").check(request("好" * before + "甲乙"))
     assert verdict.action is Action.BLOCK
 
 
 async def test_while_a_long_message_is_judged_others_get_their_turn(tmp_path: Path) -> None:
-    order: list[str] = []
-
-    async def judge() -> None:
-        await guard(tmp_path, "甲乙").check(request("好" * 10_000))
-        order.append("judged")
-
-    async def neighbour() -> None:
-        order.append("neighbour")
-
-    await asyncio.gather(judge(), neighbour())
-    assert order == ["neighbour", "judged"]
+    judging = asyncio.create_task(guard(tmp_path, "甲乙").check(request("好" * 10_000)))
+    turns = 0
+    while not judging.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 10_000 / 512
 
 
 async def test_an_empty_conversation_is_allowed(tmp_path: Path) -> None:
