@@ -20,13 +20,11 @@ FIELDS = frozenset(
         "request_id",
         "tenant",
         "model",
-        "replica",
         # the exchange
         "method",
         "route",
         "status",
         "code",
-        "param",
         # the answer
         "verdict_in",
         "verdict_out",

@@ -72,7 +72,9 @@ class Metrics:
             "vllm:time_to_first_token_seconds", "From admission to the first text", TTFT_BUCKETS_S
         )
         self.itl = self._histogram(
-            "vllm:inter_token_latency_seconds", "Between two tokens of one answer", ITL_BUCKETS_S
+            "vllm:inter_token_latency_seconds",
+            "Of every token after the first text; tokens that leave together share their time",
+            ITL_BUCKETS_S,
         )
         self.e2e = self._histogram(
             "vllm:e2e_request_latency_seconds", "From admission to the end", E2E_BUCKETS_S

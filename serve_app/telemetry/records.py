@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from serve_app.errors import HTTP_ERRORS, EngineFailed, Refused, ServeAppError
-from serve_app.messages import ChatRequest, Event, Finish, Usage, Verdict
+from serve_app.messages import ChatRequest, Delta, Event, Finish, Usage, Verdict
 from serve_app.telemetry.logs import Log, log
 from serve_app.telemetry.metrics import Metrics
 
@@ -59,14 +59,19 @@ class Record:
     def sent(self, event: Event) -> None:
         now_s = self._clock()
         tokens = event.usage.completion_tokens - self._usage.completion_tokens
-        if self._ttft_s is None:
+        if self._ttft_s is not None:
+            self._spread(now_s - self._last_s, tokens)
+        elif isinstance(event, Delta):
             self._ttft_s = now_s - self._started_s
-        elif tokens:
-            self._itl.observe((now_s - self._last_s) / tokens)
         self._last_s = now_s
         self._usage = event.usage
         if isinstance(event, Finish):
             self._finish = event
+
+    def _spread(self, elapsed_s: float, tokens: int) -> None:
+        """One observation a token, for tokens that came together too."""
+        for _ in range(tokens):
+            self._itl.observe(elapsed_s / tokens)
 
     def failed(self, error: BaseException) -> None:
         self._error = error
@@ -104,7 +109,7 @@ class Record:
             prompt_tokens=self._usage.prompt_tokens,
             completion_tokens=self._usage.completion_tokens,
             cached_tokens=self._usage.cached_tokens,
-            ttft_s=None if self._ttft_s is None else round(self._ttft_s, 6),
+            **({} if self._ttft_s is None else {"ttft_s": round(self._ttft_s, 6)}),
             duration_s=round(duration_s, 6),
         )
 

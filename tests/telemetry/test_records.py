@@ -95,8 +95,8 @@ def test_an_answered_request_is_counted_by_the_names_of_vllm() -> None:
     record.close()
     assert desk.value("vllm:request_success_total", finished_reason="length") == 1
     assert desk.value("vllm:time_to_first_token_seconds_sum") == 0.25
-    assert desk.value("vllm:inter_token_latency_seconds_sum") == 0.25
-    assert desk.value("vllm:inter_token_latency_seconds_count") == 1
+    assert desk.value("vllm:inter_token_latency_seconds_sum") == 0.5
+    assert desk.value("vllm:inter_token_latency_seconds_count") == 2
     assert desk.value("vllm:e2e_request_latency_seconds_sum") == 0.75
 
 
@@ -116,6 +116,8 @@ def test_a_caller_who_leaves_after_the_end_has_been_answered() -> None:
         record.failed(GeneratorExit())
         record.close()
     assert lines[0]["finish_reason"] == "stop"
+    assert "ttft_s" not in lines[0]
+    assert desk.value("vllm:time_to_first_token_seconds_count") is None
     assert desk.value("vllm:request_success_total", finished_reason="stop") == 1
     assert desk.value("vllm:request_success_total", finished_reason="abort") is None
 
