@@ -179,35 +179,44 @@ class Engine:
         return len(self._streams) / self._yields_per_s
 
     def _work(self) -> None:
-        """Step until halted, or drained and done; whoever is left then is told."""
+        """Step until halted, or drained and done; however it ends, whoever is left is told."""
         try:
-            while (batch := self._next_batch()) is not None:
-                self._post(self._step(batch))
+            while step := self._next_step():
+                self._take(*step)
+        except BaseException:  # noqa: BLE001 - nobody stands above a thread: this is its last word
+            log().critical("engine_ended", exc_info=True)
         finally:
-            with self._changed:
-                self._halted = True
-                left = [self._fail(stream) for stream in list(self._streams.values())]
-            self._post(left)
+            self._end()
 
-    def _next_batch(self) -> Batch | None:
-        """Sleep until there is work; None: there will be none."""
+    def _next_step(self) -> tuple[Batch, list[_Stream]] | None:
+        """Sleep until there is work; return it with the streams it touches. None: no more work."""
         with self._changed:
             self._changed.wait_for(lambda: self._streams or self._draining)
             if self._halted or not self._streams:
                 return None
-            return self._scheduler.schedule()
+            batch = self._scheduler.schedule()
+            return batch, [self._streams[row.sequence] for row in batch.rows]
 
-    def _step(self, batch: Batch) -> list[Parcel]:
-        """Compute a batch; if that fails, so do its requests, and no others."""
-        touched = [
-            self._streams[row.sequence] for row in batch.rows if row.sequence in self._streams
-        ]
+    def _take(self, batch: Batch, touched: list[_Stream]) -> None:
+        """Take a step; if it fails, so do the requests it touches, and no others."""
         try:
-            return self._book(batch, self._runner.run(batch))
+            self._post(self._book(batch, self._runner.run(batch)))
         except Exception:  # noqa: BLE001 - whatever broke this step, the next one is sound
             log().error("step_failed", detail=f"{len(touched)} requests with it", exc_info=True)
             with self._changed:
-                return [self._fail(stream) for stream in touched]
+                failures = self._fail(touched)
+            self._post(failures)
+
+    def _end(self) -> None:
+        """Tell whoever is left, then take back their pages: broken books leave nobody waiting."""
+        with self._changed:
+            self._halted = True
+            left = list(self._streams.values())
+            self._streams.clear()
+        self._post([(stream, _failure()) for stream in left])
+        with self._changed:
+            for stream in left:
+                self._scheduler.finish(stream.sequence, Status.FAILED)
 
     def _book(self, batch: Batch, tokens: list[int | None]) -> list[Parcel]:
         with self._changed:
@@ -219,7 +228,7 @@ class Engine:
         """Say what the last token brought: text, an end, both or nothing yet."""
         sequence = stream.sequence
         if sequence.status is Status.FAILED:
-            yield self._fail(stream)
+            yield from self._fail([stream])
             return
         text = stream.transcript.add(sequence.tokens[-1])
         reason = self._reason(stream)
@@ -238,10 +247,13 @@ class Engine:
             return FinishReason.STOP
         return FINISH_REASONS.get(stream.sequence.status)
 
-    def _fail(self, stream: _Stream) -> Parcel:
-        self._streams.pop(stream.sequence, None)
-        self._scheduler.finish(stream.sequence, Status.FAILED)
-        return stream, EngineFailed("The engine failed while it worked on this request.")
+    def _fail(self, streams: list[_Stream]) -> list[Parcel]:
+        """The scheduler comes first: should it raise, `_end` still finds the streams."""
+        for stream in streams:
+            self._scheduler.finish(stream.sequence, Status.FAILED)
+        for stream in streams:
+            self._streams.pop(stream.sequence, None)
+        return [(stream, _failure()) for stream in streams]
 
     def _post(self, parcels: list[Parcel]) -> None:
         """Wake each event loop once, however many of its streams have news."""
@@ -254,6 +266,10 @@ class Engine:
             except RuntimeError:  # the loop has closed: nobody reads any more
                 for stream, _ in its:
                     self._leave(stream)
+
+
+def _failure() -> EngineFailed:
+    return EngineFailed("The engine failed while it worked on this request.")
 
 
 def _deliver(parcels: Iterable[Parcel]) -> None:

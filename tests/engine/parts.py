@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
+from serve_app.engine.engine import Runner
 from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch, Limits, Scheduler
 from serve_app.engine.sequence import Sequence
@@ -123,7 +124,7 @@ def ask(text: str = "hello", request_id: str = "r", **sampling: Any) -> ChatRequ
 class Turnstile:
     """A runner that computes a step when told to."""
 
-    def __init__(self, runner: ModelRunner) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._arrived = threading.Semaphore(0)
         self._allowed = threading.Semaphore(0)

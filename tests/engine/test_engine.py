@@ -3,6 +3,7 @@
 import asyncio
 import io
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from serve_app.engine.engine import Engine, Runner
 from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch
-from serve_app.engine.tokenizer import ChatTokenizer
+from serve_app.engine.tokenizer import ChatTokenizer, Transcript
 from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
 from serve_app.messages import ChatRequest, Delta, Event, Finish, FinishReason, Usage
 from serve_app.settings import EngineSettings, LogSettings
@@ -196,6 +197,88 @@ async def test_a_full_line_refuses_and_goes_on(model: Any, start: Start) -> None
         turnstile.allow(10**6)
         answers = await asyncio.gather(first, *line)
     assert all(isinstance(events[-1], Finish) for events in answers)
+
+
+class Hasty(dict[Any, Any]):
+    """Streams under way, one of which loses its reader as soon as the lock allows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.is_armed = False
+
+    def __contains__(self, sequence: object) -> bool:
+        found = super().__contains__(sequence)
+        if found and self.is_armed:
+            reader = threading.Thread(target=self._hang_up, args=(self[sequence],))
+            reader.start()
+            reader.join()
+        return found
+
+    def _hang_up(self, stream: Any) -> None:
+        if self._engine._changed.acquire(blocking=False):
+            self._engine._changed.release()
+            self._engine._leave(stream)
+
+
+async def test_a_hang_up_at_any_moment_leaves_the_engine_running(model: Any, start: Start) -> None:
+    chosen = settings()
+    turnstile = Turnstile(ModelRunner(model, chosen))
+    async with start(turnstile, chosen) as engine:
+        engine._streams = hasty = Hasty(engine)
+        reader = asyncio.create_task(read(engine, ask(max_tokens=3)))
+        await turnstile.arrival()
+        hasty.is_armed = True
+        turnstile.allow(10**6)
+        assert isinstance((await reader)[-1], Finish)
+        hasty.is_armed = False
+        assert isinstance((await read(engine, ask(max_tokens=3)))[-1], Finish)
+
+
+async def test_a_text_that_cannot_be_made_fails_the_step_not_the_engine(
+    model: Any, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings()
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        with monkeypatch.context() as patch:
+            patch.setattr(Transcript, "add", lambda *_: 1 / 0)
+            with pytest.raises(EngineFailed):
+                await read(engine, ask(max_tokens=3))
+        assert isinstance((await read(engine, ask(max_tokens=3)))[-1], Finish)
+
+
+async def test_broken_books_end_the_engine_and_leave_nobody_waiting(
+    model: Any, chat_tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step fails, and so does letting go of what it held."""
+    chosen = settings()
+    turnstile = Turnstile(Stumbling(ModelRunner(model, chosen)))
+    engine = Engine(
+        runner=turnstile,
+        tokenizer=chat_tokenizer,
+        settings=chosen,
+        context_tokens=CONTEXT,
+        eos_ids=(),
+    )
+    finishes = iter([ZeroDivisionError, None, None])
+
+    def finish(*_: Any) -> None:
+        if (error := next(finishes)) is not None:
+            raise error
+
+    monkeypatch.setattr(engine._scheduler, "finish", finish)
+    lines = io.StringIO()
+    configure(LogSettings(), lines)
+    engine.start()
+    readers = [asyncio.create_task(read(engine, ask(max_tokens=3))) for _ in range(2)]
+    await turnstile.arrival()
+    await until(lambda: len(engine._streams) == 2)
+    turnstile.allow(1)
+    ends = await asyncio.gather(*readers, return_exceptions=True)
+    await asyncio.to_thread(engine._thread.join)
+    structlog.reset_defaults()
+    assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
+    assert "engine_ended" in lines.getvalue()
+    assert "ZeroDivisionError" in lines.getvalue()
 
 
 class Stumbling:
