@@ -28,6 +28,13 @@ class Action(StrEnum):
     BLOCK = "block"
 
 
+class Side(StrEnum):
+    """Which text a guard judged."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation; `content` is data, never control tokens."""

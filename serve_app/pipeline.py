@@ -14,6 +14,7 @@ from serve_app.messages import (
     Event,
     Finish,
     FinishReason,
+    Side,
     Verdict,
 )
 
@@ -59,7 +60,7 @@ class Generator(Protocol):
 class Record(Protocol):
     """Sees what happens to one request and writes it down once, however it ends."""
 
-    def judged(self, side: str, verdict: Verdict) -> None: ...
+    def judged(self, side: Side, verdict: Verdict) -> None: ...
 
     def sent(self, event: Event) -> None: ...
 
@@ -157,7 +158,7 @@ async def probe(request: ChatRequest, doors: Doors) -> None:
 
 async def _screen_input(request: ChatRequest, guard: InputGuard, record: Record) -> None:
     verdict = await guard.check(request)
-    record.judged("input", verdict)
+    record.judged(Side.INPUT, verdict)
     if verdict.action is Action.BLOCK:
         raise Blocked("The conversation contains content that is not allowed here.", "messages")
 
@@ -174,7 +175,7 @@ async def _screen_output(
         if text:
             yield Delta(text, event.usage)
         if is_blocked or isinstance(event, Finish):
-            record.judged("output", guard.verdict)
+            record.judged(Side.OUTPUT, guard.verdict)
             yield Finish(FinishReason.CONTENT_FILTER, event.usage) if is_blocked else event
             return
     raise EngineFailed(_BROKEN_OFF)

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 import orjson
 import structlog
 
+from serve_app.messages import Side
 from serve_app.settings import LogSettings
 
 FIELDS = frozenset(
@@ -26,10 +27,7 @@ FIELDS = frozenset(
         "status",
         "code",
         # the answer
-        "verdict_in",
-        "verdict_out",
-        "rule_in",
-        "rule_out",
+        *(f"{field}_{side}" for field in ("verdict", "rule") for side in Side),
         "prompt_tokens",
         "completion_tokens",
         "cached_tokens",

@@ -5,11 +5,9 @@ import time
 from collections.abc import Callable
 
 from serve_app.errors import HTTP_ERRORS, EngineFailed, Refused, ServeAppError
-from serve_app.messages import ChatRequest, Delta, Event, Finish, Usage, Verdict
+from serve_app.messages import ChatRequest, Delta, Event, Finish, Side, Usage, Verdict
 from serve_app.telemetry.logs import Log, log
 from serve_app.telemetry.metrics import Metrics
-
-_SIDES = {"input": "in", "output": "out"}
 
 
 class Records:
@@ -50,11 +48,11 @@ class Record:
         self._error: BaseException | None = None
         self._closed = False
 
-    def judged(self, side: str, verdict: Verdict) -> None:
+    def judged(self, side: Side, verdict: Verdict) -> None:
         self._metrics.verdicts.labels(side, verdict.action).inc()
-        self._verdicts[f"verdict_{_SIDES[side]}"] = verdict.action
+        self._verdicts[f"verdict_{side}"] = verdict.action
         if verdict.rule is not None:
-            self._verdicts[f"rule_{_SIDES[side]}"] = verdict.rule
+            self._verdicts[f"rule_{side}"] = verdict.rule
 
     def sent(self, event: Event) -> None:
         now_s = self._clock()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from serve_app.messages import ChatRequest, Event, Verdict
+from serve_app.messages import ChatRequest, Event, Side, Verdict
 
 
 @dataclass
@@ -10,12 +10,12 @@ class OpenRecord:
     """What one request left behind."""
 
     request: ChatRequest
-    verdicts: list[tuple[str, Verdict]] = field(default_factory=list)
+    verdicts: list[tuple[Side, Verdict]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     closed: int = 0
 
-    def judged(self, side: str, verdict: Verdict) -> None:
+    def judged(self, side: Side, verdict: Verdict) -> None:
         self.verdicts.append((side, verdict))
 
     def sent(self, event: Event) -> None:

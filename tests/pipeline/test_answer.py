@@ -14,6 +14,7 @@ from serve_app.messages import (
     Message,
     Role,
     Sampling,
+    Side,
     Usage,
     Verdict,
 )
@@ -62,7 +63,7 @@ async def test_an_answer_is_its_deltas_and_one_finish_with_usage() -> None:
         Finish(FinishReason.STOP, Usage(PROMPT_TOKENS, 2)),
     ]
     assert house.record.events == spoken("a", "b")
-    assert house.record.verdicts == [("input", ALLOWED), ("output", ALLOWED)]
+    assert house.record.verdicts == [(Side.INPUT, ALLOWED), (Side.OUTPUT, ALLOWED)]
     assert house.record.closed == 1
 
 
@@ -72,7 +73,7 @@ async def test_a_blocked_conversation_gets_no_answer() -> None:
         await house.answer()
     assert refusal.value.param == "messages"
     assert house.generator.requests == []
-    assert house.record.verdicts == [("input", BLOCKED)]
+    assert house.record.verdicts == [(Side.INPUT, BLOCKED)]
     assert house.record.closed == 1
 
 
@@ -97,7 +98,7 @@ async def test_a_blocked_answer_ends_with_content_filter_and_the_usage_so_far() 
     assert await house.answer() == [
         Finish(FinishReason.CONTENT_FILTER, Usage(PROMPT_TOKENS, 1)),
     ]
-    assert house.record.verdicts[-1] == ("output", BLOCKED)
+    assert house.record.verdicts[-1] == (Side.OUTPUT, BLOCKED)
 
 
 async def test_the_slot_is_free_before_the_caller_hears_of_a_block() -> None:

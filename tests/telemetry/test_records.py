@@ -16,6 +16,7 @@ from serve_app.messages import (
     Message,
     Role,
     Sampling,
+    Side,
     Usage,
     Verdict,
 )
@@ -58,12 +59,12 @@ def test_an_answered_request_is_one_line_without_text() -> None:
     desk = Desk()
     with capture_logs() as lines:
         record = desk.records.open(REQUEST)
-        record.judged("input", ALLOWED)
+        record.judged(Side.INPUT, ALLOWED)
         desk.now_s += 0.25
         record.sent(Delta(PRIVATE, Usage(7, 1, 4)))
         desk.now_s += 0.5
         record.sent(Delta(PRIVATE, Usage(7, 3, 4)))
-        record.judged("output", ALLOWED)
+        record.judged(Side.OUTPUT, ALLOWED)
         record.sent(Finish(FinishReason.STOP, Usage(7, 3, 4)))
         desk.now_s += 0.25
         record.close()
@@ -71,8 +72,8 @@ def test_an_answered_request_is_one_line_without_text() -> None:
         {
             **BOUND,
             "log_level": "info",
-            "verdict_in": "allow",
-            "verdict_out": "allow",
+            "verdict_input": "allow",
+            "verdict_output": "allow",
             "finish_reason": "stop",
             "prompt_tokens": 7,
             "completion_tokens": 3,
@@ -143,12 +144,12 @@ def test_a_blocked_conversation_is_told_with_its_rule_and_is_no_failure() -> Non
     desk = Desk()
     with capture_logs() as lines:
         record = desk.records.open(REQUEST)
-        record.judged("input", Verdict(Action.BLOCK, "words.txt:3"))
+        record.judged(Side.INPUT, Verdict(Action.BLOCK, "words.txt:3"))
         record.failed(Blocked("No.", "messages"))
         record.close()
     (line,) = lines
     assert (line["log_level"], line["code"]) == ("info", "content_filter")
-    assert (line["verdict_in"], line["rule_in"]) == ("block", "words.txt:3")
+    assert (line["verdict_input"], line["rule_input"]) == ("block", "words.txt:3")
     assert desk.verdicts("input", "block") == 1
     assert desk.value("vllm:request_success_total", finished_reason="error") is None
 
