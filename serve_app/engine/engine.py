@@ -99,6 +99,11 @@ class Engine:
     def start(self) -> None:
         self._thread.start()
 
+    def check(self) -> None:
+        """Raise EngineFailed once the thread has ended: only a new engine helps."""
+        if self._halted:
+            raise EngineFailed("The engine has ended; start its replica anew.")
+
     async def stop(self, patience_s: float = 0.0) -> None:
         """Admit nothing more; answers that take longer than `patience_s` fail."""
         with self._changed:

@@ -269,6 +269,7 @@ async def test_broken_books_end_the_engine_and_leave_nobody_waiting(
     lines = io.StringIO()
     configure(LogSettings(), lines)
     engine.start()
+    engine.check()
     readers = [asyncio.create_task(read(engine, ask(max_tokens=3))) for _ in range(2)]
     await turnstile.arrival()
     await until(lambda: len(engine._streams) == 2)
@@ -277,6 +278,8 @@ async def test_broken_books_end_the_engine_and_leave_nobody_waiting(
     await asyncio.to_thread(engine._thread.join)
     structlog.reset_defaults()
     assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
+    with pytest.raises(EngineFailed, match="anew"):
+        engine.check()
     assert "engine_ended" in lines.getvalue()
     assert "ZeroDivisionError" in lines.getvalue()
 
