@@ -27,7 +27,8 @@ class ServerSettings(_Section):
     max_stream_s: Seconds = 600.0
     """The longest answer; every drain waits this long, so that no stream is cut."""
     ready_deadline_s: Seconds = 5.0
-    """/ready runs a real one-token generation; past this it is red."""
+    """/ready runs a real one-token generation; past this it is red, also when the probe only waited
+    in the line behind users: a new request would wait as long."""
     ready_interval_s: Seconds = 5.0
     """A successful probe is believed this long, so that probes cost little."""
 
