@@ -42,11 +42,11 @@ def bench(
     """
     import asyncio
 
-    from serve_app.cli import server
-    from serve_app.cli.load import Work, run
+    from serve_app.cli import client
+    from serve_app.cli.pressure import Work, run
 
-    with server.errors_of(url):
-        if not (remote or server.is_loopback(url)):
+    with client.errors_of(url):
+        if not (remote or client.is_loopback(url)):
             raise CannotStart(
                 f"{url} is not this machine; --remote allows load on somebody else's server."
             )

@@ -37,11 +37,11 @@ def chat(
     """
     import httpx
 
-    from serve_app.cli import server
+    from serve_app.cli.client import MODELS, errors_of, first_model, options
     from serve_app.cli.conversation import Conversation
 
-    with server.errors_of(url), httpx.Client(**server.options(url)) as client:
-        name = model or server.first_model(client)
+    with errors_of(url), httpx.Client(**options(url)) as client:
+        name = model or first_model(client.get(MODELS))
         conversation = Conversation(client, name, system, temperature)
         if sys.stdin.isatty():
             _talk(conversation, url)
@@ -89,7 +89,7 @@ def _next_line() -> str | None:
 
 
 def _answer_or_tell_why_not(conversation: "Conversation", question: str, url: str) -> None:
-    from serve_app.cli.server import errors_of
+    from serve_app.cli.client import errors_of
 
     try:
         with errors_of(url):

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from serve_app.cli.server import CHAT, EventStream, error_in, finish_of, text_of
+from serve_app.cli.client import CHAT, EventStream, error_in, finish_of, text_of
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.cli.server import EventStream, error_in, is_loopback, text_of
+from serve_app.cli.client import EventStream, error_in, is_loopback, text_of
 from serve_app.errors import Refused, Unable
 
 

@@ -64,15 +64,14 @@ def error_in(status: int, body: bytes) -> ServeAppError:
     return Refused(message) if status < httpx.codes.INTERNAL_SERVER_ERROR else Unable(message)
 
 
-def first_model(client: httpx.Client) -> str:
-    """The name of the model that is served."""
-    response = client.get(MODELS)
+def first_model(response: httpx.Response) -> str:
+    """Take the name of the first model out of the answer to `MODELS`."""
     if response.is_error:
         raise error_in(response.status_code, response.content)
     try:
         return str(response.json()["data"][0]["id"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise Unable(f"{client.base_url} answers, but not as an OpenAI server does.") from error
+        raise Unable(f"{response.url} answers, but not as an OpenAI server does.") from error
 
 
 class EventStream:

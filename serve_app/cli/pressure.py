@@ -1,4 +1,4 @@
-"""Puts load on a running server: a few streams share one heap of requests."""
+"""Puts a running server under pressure: a few streams share one heap of requests."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from serve_app.cli import server
+from serve_app.cli import client
 from serve_app.cli.report import Report, Trace, summarise
 from serve_app.errors import ServeAppError
 
@@ -28,24 +28,18 @@ class Work:
 
 async def run(work: Work, clock: Clock) -> Report:
     """Ask until the heap is empty; raises CannotStart if no server answers at first."""
-    served = _first_model(work.url)
     traces: list[Trace] = []
     heap = iter(range(work.requests))
     limits = httpx.Limits(max_connections=work.streams)
-    async with httpx.AsyncClient(**server.options(work.url), limits=limits) as client:
+    async with httpx.AsyncClient(**client.options(work.url), limits=limits) as http:
+        served = client.first_model(await http.get(client.MODELS))
+        body = _body(work, work.model or served)
         started_at = clock()
         async with asyncio.TaskGroup() as group:
             for _ in range(min(work.streams, work.requests)):
-                group.create_task(
-                    _stream(client, _body(work, work.model or served), heap, traces, clock)
-                )
+                group.create_task(_stream(http, body, heap, traces, clock))
         seconds = clock() - started_at
     return summarise(traces, work.streams, seconds)
-
-
-def _first_model(url: str) -> str:
-    with httpx.Client(**server.options(url)) as client:
-        return server.first_model(client)
 
 
 def _body(work: Work, model: str) -> Mapping[str, Any]:
@@ -59,7 +53,7 @@ def _body(work: Work, model: str) -> Mapping[str, Any]:
 
 
 async def _stream(
-    client: httpx.AsyncClient,
+    http: httpx.AsyncClient,
     body: Mapping[str, Any],
     heap: Iterator[int],
     traces: list[Trace],
@@ -70,22 +64,22 @@ async def _stream(
         trace = Trace(asked_at=clock())
         traces.append(trace)
         try:
-            with server.errors_of(str(client.base_url)):
-                await _answer(client, body, trace, clock)
+            with client.errors_of(str(http.base_url)):
+                await _answer(http, body, trace, clock)
         except ServeAppError as error:
             trace.error = error.message
 
 
 async def _answer(
-    client: httpx.AsyncClient, body: Mapping[str, Any], trace: Trace, clock: Clock
+    http: httpx.AsyncClient, body: Mapping[str, Any], trace: Trace, clock: Clock
 ) -> None:
-    events = server.EventStream()
-    async with client.stream("POST", server.CHAT, json=body) as response:
+    events = client.EventStream()
+    async with http.stream("POST", client.CHAT, json=body) as response:
         if response.is_error:
-            raise server.error_in(response.status_code, await response.aread())
+            raise client.error_in(response.status_code, await response.aread())
         async for piece in response.aiter_bytes():
             for chunk in events.feed(piece):
-                if server.text_of(chunk):
+                if client.text_of(chunk):
                     trace.texts_at.append(clock())
                 trace.tokens = (chunk.get("usage") or {}).get("completion_tokens", trace.tokens)
     events.close()
