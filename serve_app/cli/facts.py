@@ -100,7 +100,7 @@ def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None]:
 def _port_problem(settings: Settings) -> str | None:
     try:
         ports.require_free(settings.server.host, settings.server.port)
-    except PortTaken as error:
+    except (BadSettings, PortTaken) as error:
         return error.message
     return None
 
