@@ -3,15 +3,13 @@
 import json
 import os
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from serve_app.cli.options import AsJson, ConfigFile
 from serve_app.errors import BadModel
-
-if TYPE_CHECKING:
-    from serve_app.models.catalogue import ModelFolder
 
 app = typer.Typer(no_args_is_help=True, help="List the models on this machine, or verify them.")
 
@@ -29,12 +27,21 @@ class _Row:
 
 @app.command("list")
 def list_(*, file: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Show every model with its size and digest; no file is verified."""
-    rows = [_row(folder) for folder in _installed(file)]
+    """Show every model with its size and digest; no weights are verified."""
+    rows: list[_Row] = []
+    broken = False
+    for path in _folders(file):
+        try:
+            rows.append(_row(path))
+        except BadModel as error:
+            broken = True
+            _tell_broken(path, error)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         _print(rows)
+    if broken:
+        raise typer.Exit(1)
 
 
 @app.command("verify")
@@ -44,48 +51,55 @@ def verify(
     file: ConfigFile = None,
 ) -> None:
     """Read every byte and compare it with the manifest; exit code 1 if one differs."""
-    from serve_app.models import manifest
+    from serve_app.models import catalogue, manifest
 
     broken = False
-    for folder in _chosen(_installed(file), names or []):
+    for path in _chosen(_folders(file), names or []):
         try:
-            manifest.verify(folder.path)
+            digest = catalogue.read(path).digest
+            manifest.verify(path)
         except BadModel as error:
             broken = True
-            typer.secho(f"{folder.card.name}: {error.message}", fg=typer.colors.RED, err=True)
+            _tell_broken(path, error)
         else:
-            typer.secho(f"{folder.card.name}: intact, {folder.digest}", fg=typer.colors.GREEN)
+            typer.secho(f"{path.name}: intact, {digest}", fg=typer.colors.GREEN)
     if broken:
         raise typer.Exit(1)
 
 
-def _installed(file: ConfigFile) -> "list[ModelFolder]":
+def _tell_broken(path: Path, error: BadModel) -> None:
+    typer.secho(f"{path.name}: {error.message}", fg=typer.colors.RED, err=True)
+
+
+def _folders(file: ConfigFile) -> list[Path]:
     from serve_app.configuration import load
     from serve_app.models import catalogue
 
-    folder = load(file, os.environ).settings.model.folder
-    models = catalogue.installed(folder)
-    if not models:
-        raise BadModel(f"There is no model in {folder or 'the box'}; model.folder names the place.")
-    return models
+    shelf = load(file, os.environ).settings.model.folder
+    folders = catalogue.folders(shelf)
+    if not folders:
+        raise BadModel(f"There is no model in {shelf or 'the box'}; model.folder names the place.")
+    return folders
 
 
-def _chosen(folders: "list[ModelFolder]", names: list[str]) -> "list[ModelFolder]":
-    known = {folder.card.name: folder for folder in folders}
+def _chosen(folders: list[Path], names: list[str]) -> list[Path]:
+    known = {path.name: path for path in folders}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise BadModel(f"No model {', '.join(unknown)}; there is {', '.join(known)}.")
     return [known[name] for name in names] or folders
 
 
-def _row(folder: "ModelFolder") -> _Row:
-    card = folder.card
+def _row(path: Path) -> _Row:
+    from serve_app.models import catalogue
+
+    folder = catalogue.read(path)
     return _Row(
-        name=card.name,
+        name=folder.card.name,
         parameters=folder.parameters(),
         bytes=folder.total_bytes,
-        context_tokens=card.context_tokens,
-        digest=card.digest,
+        context_tokens=folder.card.context_tokens,
+        digest=folder.digest,
     )
 
 

@@ -53,26 +53,23 @@ class ModelFolder:
 
 def find(wanted: ModelSettings) -> ModelFolder:
     """Return the model of that name; raises BadModel listing what there is."""
-    folders = {folder.name: folder for folder in _folders(wanted.folder)}
-    if wanted.name not in folders:
-        there_is = f"there is {', '.join(folders)}" if folders else "there is none at all"
+    known = {path.name: path for path in folders(wanted.folder)}
+    if wanted.name not in known:
+        there_is = f"there is {', '.join(known)}" if known else "there is none at all"
         raise BadModel(
             f"No model {wanted.name!r} in {wanted.folder or _IN_THE_BOX}: {there_is}. "
             f"A model is a folder with a {manifest.MANIFEST}; model.name chooses one."
         )
-    return _open(folders[wanted.name])
+    return read(known[wanted.name])
 
 
-def installed(folder: Path | None) -> list[ModelFolder]:
-    """Return all models in `folder`, or in the box if it is None."""
-    return [_open(path) for path in _folders(folder)]
-
-
-def _folders(folder: Path | None) -> list[Path]:
+def folders(folder: Path | None) -> list[Path]:
+    """Where there is a manifest, in `folder` or in the box if it is None; none is read yet."""
     return sorted(path.parent for path in (folder or _IN_THE_BOX).glob(f"*/{manifest.MANIFEST}"))
 
 
-def _open(path: Path) -> ModelFolder:
+def read(path: Path) -> ModelFolder:
+    """Read one folder's manifest; raises BadModel."""
     listed = manifest.read(path)
     if listed.name != path.name:
         raise BadModel(

@@ -66,6 +66,19 @@ def test_an_altered_model_fails_and_the_others_are_still_looked_at(
     assert done.stdout.startswith("two: intact")
 
 
+@pytest.mark.parametrize("command", [("verify",), ("list", "--json")])
+def test_a_broken_manifest_does_not_hide_the_other_models(
+    glm_serve: Run, shelf: Path, command: tuple[str, ...]
+) -> None:
+    (shelf / "one" / "manifest.json").write_text("{")
+
+    done = glm_serve("models", *command, GLM_MODEL__FOLDER=str(shelf))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("one: ")
+    assert manifest.digest(shelf / "two") in done.stdout
+
+
 def test_only_the_named_models_are_verified(glm_serve: Run, shelf: Path) -> None:
     (shelf / "one" / "model.safetensors").write_bytes(b"")
 

@@ -67,7 +67,7 @@ def test_all_models_of_a_folder_are_listed_in_order(shelf: Shelf) -> None:
     folder = shelf("a").parent
     (folder / "notes").mkdir()
 
-    assert [model.card.name for model in catalogue.installed(folder)] == ["a", "b"]
+    assert [path.name for path in catalogue.folders(folder)] == ["a", "b"]
 
 
 def test_weights_that_are_not_safetensors_inside_are_refused(shelf: Shelf) -> None:
