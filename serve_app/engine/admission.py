@@ -10,7 +10,8 @@ from serve_app.engine.sequence import Choice, Sequence
 from serve_app.errors import InvalidRequest, TooLong
 from serve_app.messages import ChatRequest, Message, Sampling
 
-LONG_TEXT = 16_384  # characters from which encoding (about 1 us each) leaves the event loop
+LONG_TEXT = 16_384  # characters from which encoding (up to 1 us each) leaves the event loop
+TURN_LETTERS = 32  # characters whose encoding takes longer than rendering one more turn (10 us)
 HOTTEST = 2.0  # OpenAI's highest temperature
 
 
@@ -53,7 +54,7 @@ class Admission:
     async def _render(self, messages: tuple[Message, ...]) -> list[int]:
         if not messages:
             raise InvalidRequest("Send at least one message.", "messages")
-        if sum(len(message.content) for message in messages) < LONG_TEXT:
+        if sum(len(message.content) + TURN_LETTERS for message in messages) < LONG_TEXT:
             return self._tokenizer.render(messages)
         return await asyncio.to_thread(self._tokenizer.render, messages)
 

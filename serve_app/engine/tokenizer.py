@@ -16,6 +16,7 @@ from serve_app.messages import Message, Role
 
 _SLOT = re.compile("\ue000(\\d+)\ue001")  # private-use characters mark where contents go
 _FRAMES = 256  # rendered templates to remember, one a sequence of roles
+_FRAME_TURNS = 64  # longer ones are rendered anew: 10 us a turn, against memory without bound
 
 Part = int | str  # a control token's id, or text in which nothing is special
 
@@ -66,7 +67,7 @@ class ChatTokenizer:
         self._literal.encode_special_tokens = True
         added = self._literal.get_added_tokens_decoder()
         self._control = {token.content: n for n, token in added.items() if token.special}
-        self._frame = lru_cache(maxsize=_FRAMES)(self._render_frame)
+        self._known_frame = lru_cache(maxsize=_FRAMES)(self._render_frame)
         self._bytes = _token_bytes(self._literal.get_vocab(), added)
         self._refuse_forgery()
 
@@ -82,6 +83,10 @@ class ChatTokenizer:
 
     def transcript(self, stop: Iterable[str] = ()) -> "Transcript":
         return Transcript(self._bytes, tuple(stop))
+
+    def _frame(self, roles: tuple[Role, ...]) -> tuple[Part, ...]:
+        render = self._known_frame if len(roles) <= _FRAME_TURNS else self._render_frame
+        return render(roles)
 
     def _render_frame(self, roles: tuple[Role, ...]) -> tuple[Part, ...]:
         """Render the template around numbered slots and cut out its control tokens."""

@@ -1,12 +1,15 @@
 import math
+import threading
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import pytest
 
-from serve_app.engine.admission import LONG_TEXT, Admission
+from serve_app.engine.admission import LONG_TEXT, TURN_LETTERS, Admission
 from serve_app.engine.sequence import Choice
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.errors import InvalidRequest, TooLong
-from serve_app.messages import ChatRequest, Sampling
+from serve_app.messages import ChatRequest, Message, Role, Sampling
 from tests.engine.parts import ask
 
 ROOM = 64
@@ -66,6 +69,38 @@ async def test_a_prompt_that_leaves_no_room_is_too_long(admission: Admission, le
     with pytest.raises(TooLong) as refusal:
         await admission.prepare(ask("x" * length))
     assert refusal.value.param == "messages"
+
+
+class Witness:
+    """A tokenizer that notes on which thread it renders."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+
+    def render(self, messages: Sequence[Message]) -> list[int]:
+        self.threads.append(threading.current_thread())
+        return [len(messages)]
+
+    def transcript(self, stop: Iterable[str]) -> NoReturn:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "leaves"),
+    [
+        ("x", 1, False),
+        ("x", LONG_TEXT // TURN_LETTERS, True),
+        ("x" * LONG_TEXT, 1, True),
+    ],
+    ids=["short", "many tiny messages", "one long message"],
+)
+async def test_what_takes_long_to_encode_leaves_the_event_loop(
+    text: str, count: int, leaves: bool
+) -> None:
+    witness = Witness()
+    messages = (Message(Role.USER, text),) * count
+    await Admission(witness, ROOM, Sampling())._render(messages)
+    assert (witness.threads != [threading.current_thread()]) is leaves
 
 
 async def test_what_is_not_wished_is_as_the_model_says(admission: Admission) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,24 @@ def test_the_prefix_stands_once(
     prefix = fast_tokenizer.convert_tokens_to_ids(["[gMASK]", "<sop>", "<|user|>"])
     assert ids[:3] == prefix
     assert ids.count(prefix[0]) == ids.count(prefix[1]) == 1
+
+
+def test_short_conversations_are_remembered_by_shape_and_long_ones_are_not(
+    fast_tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the conversations, what is remembered stays small."""
+    tokenizer = ChatTokenizer(fast_tokenizer)
+    rendered: list[int] = []
+    template = fast_tokenizer.apply_chat_template
+
+    def apply(conversation: list[Any], **options: Any) -> Any:
+        rendered.append(len(conversation))
+        return template(conversation, **options)
+
+    monkeypatch.setattr(fast_tokenizer, "apply_chat_template", apply)
+    for turns in (64, 64, 65, 65):
+        tokenizer.render([Message(Role.USER, "hi")] * turns)
+    assert rendered == [64, 65, 65]
 
 
 def test_half_a_surrogate_pair_is_refused_by_place(chat_tokenizer: ChatTokenizer) -> None:
