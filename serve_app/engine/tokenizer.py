@@ -177,7 +177,7 @@ def _check_unicode(texts: Sequence[str]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            field = f"messages.{number}.content"
+            field = f"messages[{number}].content"
             raise InvalidRequest("The text holds half a surrogate pair.", field) from None
 
 

@@ -81,7 +81,7 @@ def test_half_a_surrogate_pair_is_refused_by_place(chat_tokenizer: ChatTokenizer
     messages = [Message(Role.USER, "fine"), Message(Role.USER, "\ud83d")]
     with pytest.raises(InvalidRequest) as refusal:
         chat_tokenizer.render(messages)
-    assert refusal.value.param == "messages.1.content"
+    assert refusal.value.param == "messages[1].content"
 
 
 @given(text=ordinary)
