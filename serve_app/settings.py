@@ -1,19 +1,27 @@
 """Settings by room: each field says its unit and, where not obvious, why it is what it is.
 
-`configuration.py` reads them once at start.
+`configuration/` reads them once at start.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+UNFIT = "unfit"  # pydantic's type for what `_unfit` makes
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _unfit(path: str, expected: str) -> PydanticCustomError:
+    """A field that is well by itself and does not fit another; `path` is where to mend it."""
+    return PydanticCustomError(UNFIT, "{path}: {expected}", {"path": path, "expected": expected})
 
 
 class ServerSettings(_Section):
@@ -31,6 +39,12 @@ class ServerSettings(_Section):
     in the line behind users: a new request would wait as long."""
     ready_interval_s: Seconds = 5.0
     """A successful probe is believed this long, so that probes cost little."""
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches its own server; 0.0.0.0 is no place to connect to."""
+        host = "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 -- compared
+        return f"http://{host}:{self.port}"
 
 
 class ModelSettings(_Section):
@@ -64,6 +78,13 @@ class EngineSettings(_Section):
     """Events handed out a second over all streams; each costs 0.2-0.3 ms of CPU on its way out,
     so tokens that came meanwhile travel together (the first of a stream never waits)."""
 
+    @model_validator(mode="after")
+    def _hold_a_page(self) -> Self:
+        if self.kv_tokens < self.page_tokens:
+            wanted = f"expected at least one page, engine.page_tokens ({self.page_tokens})"
+            raise _unfit("engine.kv_tokens", wanted)
+        return self
+
 
 class SafetySettings(_Section):
     """The guards."""
@@ -86,7 +107,14 @@ class ReplicaSettings(_Section):
     target_requests: Count = 32
     """Requests a model replica should have in hand; autoscaling aims at it."""
     model_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """GPUs a model replica asks Ray for."""
+    """GPUs a model replica asks Ray for; Ray hides them from one that asks for none."""
+
+    @model_validator(mode="after")
+    def _order_bounds(self) -> Self:
+        if self.model_max < self.model_min:
+            wanted = f"expected at least replicas.model_min ({self.model_min})"
+            raise _unfit("replicas.model_max", wanted)
+        return self
 
 
 class LogSettings(_Section):
@@ -108,3 +136,9 @@ class Settings(_Section):
     safety: SafetySettings = SafetySettings()
     replicas: ReplicaSettings = ReplicaSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _ask_for_the_gpu(self) -> Self:
+        if self.model.device == "cuda" and not self.replicas.model_gpus:
+            raise _unfit("replicas.model_gpus", "expected above 0, for model.device is cuda")
+        return self

@@ -91,7 +91,8 @@ def _settings(file: Path | None, environ: Mapping[str, str]) -> tuple[Settings, 
 def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None]:
     try:
         folder = catalogue.find(settings.model)
-        placement = place(settings.model, cuda_available=bool(device.gpu_names()))
+        gpu_seen = bool(device.gpu_names()) and settings.replicas.model_gpus > 0  # Ray hides others
+        placement = place(settings.model, cuda_available=gpu_seen)
         return device.plan_memory(folder, placement, settings.engine.kv_tokens), None
     except (BadModel, BadSettings) as error:
         return None, error.message

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from serve_app.configuration import environment, yaml_file
 from serve_app.configuration.fields import FIELDS, PREFIX, SECTIONS, VARIABLES, Given
 from serve_app.errors import BadSettings
-from serve_app.settings import Settings
+from serve_app.settings import UNFIT, Settings
 
 DEFAULT_FILE = Path("config.yaml")
 
@@ -96,17 +96,26 @@ def _validated(known: Mapping[str, Given]) -> tuple[Settings | None, list[str]]:
 
 def _path(details: ErrorDetails) -> str:
     """The field at fault; what is wrong deeper inside is said of the field."""
+    if details["type"] == UNFIT:
+        return str(details["ctx"]["path"])
     return ".".join(map(str, details["loc"][:2])) or "settings"
 
 
 def _sentence(path: str, details: ErrorDetails, known: Mapping[str, Given]) -> str:
     if path not in known:
-        return f"{path}: {details['msg']}"
+        return f"{path}: {_expected(path, details)}"
     field, value = FIELDS[path], known[path]
-    worded = details["type"].startswith(_WORDED)
-    expected = f"expected {field.expected}" if worded else details["msg"]
+    expected = _expected(path, details)
     got = "a value that is not shown" if field.secret else _shown(value.value)
     return f"{path}: {expected}, got {got} (from {value.origin})"
+
+
+def _expected(path: str, details: ErrorDetails) -> str:
+    if details["type"] == UNFIT:
+        return str(details["ctx"]["expected"])
+    if details["type"].startswith(_WORDED) and path in FIELDS:
+        return f"expected {FIELDS[path].expected}"
+    return details["msg"]
 
 
 def _shown(value: Any) -> str:

@@ -303,6 +303,48 @@ def test_an_unknown_variable_is_told_with_the_nearest_known_one(
     assert told == [f"{sentence} (from the environment)"]
 
 
+DISAGREEMENTS = {
+    "more replicas at least than at most": (
+        "replicas: {model_min: 3, model_max: 2}",
+        (
+            "replicas.model_max: expected at least replicas.model_min (3), got '2' "
+            "(from config.yaml, line 1)"
+        ),
+    ),
+    "against a default": (
+        "replicas: {model_min: 3}",
+        "replicas.model_max: expected at least replicas.model_min (3)",
+    ),
+    "a cache smaller than a page": (
+        "engine: {kv_tokens: 8}",
+        (
+            "engine.kv_tokens: expected at least one page, engine.page_tokens (16), got '8' "
+            "(from config.yaml, line 1)"
+        ),
+    ),
+    "a GPU that Ray would hide": (
+        "model: {device: cuda}",
+        "replicas.model_gpus: expected above 0, for model.device is cuda",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), DISAGREEMENTS.values(), ids=DISAGREEMENTS.keys())
+def test_fields_that_do_not_fit_each_other_are_told_with_the_one_to_mend(
+    written: Written, text: str, sentence: str
+) -> None:
+    assert mistakes(written(text), {}) == [sentence]
+
+
+def test_fields_that_fit_each_other_are_taken(written: Written) -> None:
+    file = written(
+        "model: {device: cuda}\nreplicas: {model_min: 2, model_max: 2, model_gpus: 0.5}\n"
+        "engine: {kv_tokens: 16}"
+    )
+
+    assert load(file, {}).settings.replicas.model_gpus == 0.5
+
+
 def test_all_mistakes_are_told_at_once(written: Written) -> None:
     file = written("engine: {threads: 0}\ncolour: red\nlog: {level: loud}")
 
