@@ -1,22 +1,10 @@
 """From a name to a model in memory: find, verify, plan, load; nothing comes from the network."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-
-from serve_app.errors import BadModel
-from serve_app.messages import ModelCard
-from serve_app.models import catalogue, manifest
-from serve_app.models.catalogue import ModelFolder
-from serve_app.models.device import plan_memory
-from serve_app.models.plan import Dtype, Placement, place, refuse_unless_fits
-from serve_app.settings import Settings
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's client reads it once, when it is imported
-
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -25,6 +13,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
+
+from serve_app.errors import BadModel
+from serve_app.models import catalogue, manifest
+from serve_app.models.catalogue import ModelFolder
+from serve_app.models.device import plan_memory
+from serve_app.models.plan import Dtype, Placement, place, refuse_unless_fits
+from serve_app.settings import Settings
 
 _DTYPES: Mapping[Dtype, torch.dtype] = {
     "float32": torch.float32,
@@ -51,10 +46,8 @@ class LoadedModel:
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    card: ModelCard
     defaults: GenerationDefaults
     context_tokens: int
-    kv_bytes_per_token: int
 
 
 def load(settings: Settings) -> LoadedModel:
@@ -68,10 +61,8 @@ def load(settings: Settings) -> LoadedModel:
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        card=folder.card,
         defaults=_defaults(model.generation_config, folder),
         context_tokens=_context_tokens(model, folder),
-        kv_bytes_per_token=plan.kv_bytes_per_token,
     )
 
 

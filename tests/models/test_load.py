@@ -28,7 +28,7 @@ def edited(saved: Path, name: str, **fields: object) -> str:
     return json.dumps(json.loads((saved / name).read_text()) | fields)
 
 
-def test_a_loaded_model_speaks_and_knows_who_it_is(shelf: Shelf) -> None:
+def test_a_loaded_model_speaks_and_knows_its_bounds(shelf: Shelf) -> None:
     folder = shelf("tiny")
 
     loaded = load(settings_for(folder))
@@ -39,8 +39,7 @@ def test_a_loaded_model_speaks_and_knows_who_it_is(shelf: Shelf) -> None:
         assert loaded.model(ids).logits.shape == (1, 2, 4)
     assert loaded.model.dtype is torch.float32
     assert not loaded.model.training
-    assert loaded.card.digest == manifest.digest(folder)
-    assert (loaded.context_tokens, loaded.kv_bytes_per_token) == (64, 2 * 2 * 1 * 8 * 4)
+    assert loaded.context_tokens == 64
     assert loaded.defaults.eos_ids == (0, 1)
 
 
@@ -48,7 +47,6 @@ def test_the_number_format_of_the_settings_is_used(shelf: Shelf) -> None:
     loaded = load(settings_for(shelf("tiny"), dtype="bfloat16"))
 
     assert loaded.model.dtype is torch.bfloat16
-    assert loaded.kv_bytes_per_token == 2 * 2 * 1 * 8 * 2
 
 
 @pytest.mark.parametrize(
