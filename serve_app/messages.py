@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+HOTTEST = 2.0  # OpenAI's highest temperature
+
 
 class Role(StrEnum):
     """Who speaks, in GLM's words."""
@@ -47,7 +49,8 @@ class Message:
 class Sampling:
     """How tokens are chosen and when to stop.
 
-    None means: as the model's own generation config says.
+    None means: as the model's own generation config says. ValueError: no sampler could do that;
+    the wire refuses the same, in words for the caller.
     """
 
     temperature: float | None = None
@@ -55,6 +58,16 @@ class Sampling:
     max_tokens: int | None = None  # None: until the context is full
     stop: tuple[str, ...] = ()
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not 0.0 <= self.temperature <= HOTTEST:
+            raise ValueError(f"temperature must be from 0 to {HOTTEST:g}.")
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise ValueError("top_p must be above 0 and at most 1.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ValueError("max_tokens must be at least 1.")
+        if not all(self.stop):
+            raise ValueError("A stop string must not be empty.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from serve_app.messages import ChatRequest, Message, Sampling
 
 LONG_TEXT = 16_384  # characters from which encoding (up to 1 us each) leaves the event loop
 TURN_LETTERS = 32  # characters whose encoding takes longer than rendering one more turn (10 us)
-HOTTEST = 2.0  # OpenAI's highest temperature
 
 
 class Transcript(Protocol):
@@ -35,7 +34,7 @@ class Tokenizer(Protocol):
 
 
 class Admission:
-    """Checks everything before any work is done; keeps no state."""
+    """Checks that a request fits before any work is done; keeps no state."""
 
     def __init__(self, tokenizer: Tokenizer, room_tokens: int, defaults: Sampling) -> None:
         """Prompt and answer share `room_tokens`; `defaults` are the model's own sampling."""
@@ -45,7 +44,6 @@ class Admission:
 
     async def prepare(self, request: ChatRequest) -> tuple[Sequence, Transcript]:
         """Raise InvalidRequest or TooLong, or return what the engine computes and shows."""
-        check_sampling(request.sampling)
         tokens = await self._render(request.messages)
         max_tokens = self._max_tokens(len(tokens), request.sampling.max_tokens)
         sequence = Sequence(tokens, max_tokens, self._choice(request.sampling))
@@ -80,18 +78,6 @@ class Admission:
             top_p=_first(sampling.top_p, self._defaults.top_p),
             seed=seed,
         )
-
-
-def check_sampling(sampling: Sampling) -> None:
-    """Raise InvalidRequest for what no sampler could do."""
-    if not 0.0 <= _first(sampling.temperature) <= HOTTEST:
-        raise InvalidRequest(f"temperature must be from 0 to {HOTTEST:g}.", "temperature")
-    if not 0.0 <= _first(sampling.top_p) <= 1.0:
-        raise InvalidRequest("top_p must be from 0 to 1.", "top_p")
-    if sampling.max_tokens is not None and sampling.max_tokens < 1:
-        raise InvalidRequest("max_tokens must be at least 1.", "max_tokens")
-    if not all(sampling.stop):
-        raise InvalidRequest("A stop string must not be empty.", "stop")
 
 
 def _first(*wishes: float | None) -> float:

@@ -1,4 +1,3 @@
-import math
 import threading
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
@@ -19,29 +18,6 @@ HELLO_TOKENS = 8  # prefix, role, line feed, "hell", "o", role, line feed
 @pytest.fixture
 def admission(chat_tokenizer: ChatTokenizer) -> Admission:
     return Admission(chat_tokenizer, ROOM, Sampling(temperature=0.7, top_p=0.8))
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("temperature", -0.1),
-        ("temperature", 2.1),
-        ("temperature", math.nan),
-        ("temperature", math.inf),
-        ("top_p", -0.1),
-        ("top_p", 1.1),
-        ("top_p", math.nan),
-        ("max_tokens", 0),
-        ("max_tokens", -5),
-        ("stop", ("fine", "")),
-    ],
-)
-async def test_what_no_sampler_could_do_is_refused_by_field(
-    admission: Admission, field: str, value: object
-) -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        await admission.prepare(ask(**{field: value}))
-    assert refusal.value.param == field
 
 
 async def test_an_empty_conversation_is_refused(admission: Admission) -> None:

@@ -378,7 +378,7 @@ async def test_refusals_leave_nothing_behind(model: Any, start: Start) -> None:
     chosen = settings()
     async with start(ModelRunner(model, chosen), chosen) as engine:
         with pytest.raises(InvalidRequest):
-            await read(engine, ask(temperature=-1.0))
+            await read(engine, ask("\ud83d"))
         assert engine.load().waiting == 0
 
 
