@@ -1,4 +1,4 @@
-# make serve   set everything up and serve glm-nano on 127.0.0.1:8000
+# make serve   set up what it needs and serve glm-nano on 127.0.0.1:8000
 # make test    set everything up and run all tests
 # make check   the same checks as CI and pre-commit: format, lint, types, floors
 # make bench   engine, serving path and guard against named peers, on this machine
@@ -7,10 +7,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PRODUCT := .venv/.product
 SETUP := .venv/.complete
 CLIENTS := .venv-clients/.complete
 
-serve: $(SETUP)
+serve: $(PRODUCT)
 	@$(BIN)/glm-serve serve
 
 test: $(SETUP) $(CLIENTS)
@@ -30,6 +31,7 @@ bench: $(SETUP)
 setup: $(SETUP)
 
 # uv installs the packages: ten times faster than pip, with the same hashes checked.
+# ci/uv.lock also holds what builds this package, for a build without isolation takes no other.
 .venv/bin/uv: ci/uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "glm-serve needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -39,10 +41,15 @@ setup: $(SETUP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r ci/uv.lock
 	@touch $@
 
-$(SETUP): .venv/bin/uv requirements-dev.lock pyproject.toml
+# What is served is the product's lock alone; the tools for tests and checks come on top of it.
+$(PRODUCT): .venv/bin/uv requirements.lock pyproject.toml
 	@echo "installing the locked packages (about 3 GB once, torch is most of it)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(SETUP): $(PRODUCT) requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # Clients under test live apart: their pins must not bend the product's.
