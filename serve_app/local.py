@@ -5,7 +5,7 @@
 
 import asyncio
 import logging
-import shutil
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,20 +13,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import ray
 from ray import serve
 from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 
-from serve_app import app
+from serve_app import app, interrupts
 from serve_app.deployments import EngineFactory, load_engine
-from serve_app.errors import CannotStart
+from serve_app.errors import CannotStart, DeadlineExceeded, Unable
 from serve_app.messages import ModelCard
 from serve_app.settings import ServerSettings, Settings
 
 READY_S = 60.0
+ENDING_S = 5.0  # a process of Ray's that has not ended by then is killed
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # token streams never touch it
 
 Say = Callable[[str], None]
+
+_OUR_ERROR = re.compile(r"^serve_app\.errors\.\w+: (.+)$", re.MULTILINE)
 
 
 @contextmanager
@@ -37,29 +42,39 @@ def running(
     say: Say,
     factory: EngineFactory = load_engine,
 ) -> Iterator[None]:
-    """The application, answering; everything that was started is gone afterwards."""
+    """The application, answering; every process that was started is gone afterwards.
+
+    Raises CannotStart.
+    """
     try:
         say("starting Ray")
-        _start_ray(run_folder)
+        with _told_as("Ray"):
+            _start_ray(run_folder)
         say("starting Ray Serve and HAProxy")
-        serve.start(http_options=_http_options(settings))
+        with _told_as("Ray Serve"):
+            serve.start(http_options={"host": settings.server.host, "port": settings.server.port})
         say("starting ingress, safety filter and model replica")
-        _deploy(settings, cards, factory)
+        with _told_as("A deployment"):
+            serve.run(app.build(settings, cards, factory), name=app.NAME, route_prefix="/")
         say("waiting for the first real answer")
         _wait_until_ready(settings.server)
         yield
     finally:
-        ray.shutdown()
-        shutil.rmtree(run_folder, ignore_errors=True)
+        with interrupts.held_off():
+            _end_ray()
 
 
-def drain(timeout_s: float) -> bool:
-    """Refuse new requests and wait for the answers under way; False if some were left."""
+def drain(timeout_s: float) -> None:
+    """Refuse new requests and wait for the answers under way.
+
+    Raises DeadlineExceeded if some are still running, Unable if the ingress does not reply.
+    """
     try:
         asyncio.run(asyncio.wait_for(_drain(), timeout_s))
-    except (TimeoutError, RayError):
-        return False
-    return True
+    except (RayError, RayServeException) as error:
+        raise Unable("the ingress could not be told to drain; running answers were cut") from error
+    except TimeoutError as error:
+        raise DeadlineExceeded("some answers were still running and were cut") from error
 
 
 async def _drain() -> None:
@@ -70,41 +85,67 @@ async def _drain() -> None:
 
 def _start_ray(run_folder: Path) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    ray.init(
-        include_dashboard=False,
-        log_to_driver=False,  # our lines go to the log of the settings
-        logging_level=logging.ERROR,
-        object_store_memory=OBJECT_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        _temp_dir=str(run_folder),
-    )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ray has taken it for itself
-
-
-def _http_options(settings: Settings) -> dict[str, object]:
-    return {"host": settings.server.host, "port": settings.server.port}
-
-
-def _deploy(settings: Settings, cards: Sequence[ModelCard], factory: EngineFactory) -> None:
-    application = app.build(settings, cards, factory)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        serve.run(application, name=app.NAME, route_prefix="/")
-    except RuntimeError as error:
-        raise CannotStart(f"A deployment did not start: {_last_line(error)}") from error
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,  # our lines go to the log of the settings
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(run_folder),
+        )
+    except SystemExit as exit_:  # what Ray makes of SIGTERM
+        raise KeyboardInterrupt from exit_
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _end_ray() -> None:
+    """An interrupted start leaves processes that Ray does not know of."""
+    family = psutil.Process().children(recursive=True)
+    ray.shutdown()
+    _, left = psutil.wait_procs(family, timeout=ENDING_S)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=ENDING_S)
+
+
+@contextmanager
+def _told_as(part: str) -> Iterator[None]:
+    """Ray and Serve raise anything, bare Exception too; it becomes one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise CannotStart(f"{part} did not start: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Our own sentence from a replica where there is one, or else the last line of what is told."""
+    told = [str(error), *_told_by_deployments()]
+    ours = [match for text in told for match in _OUR_ERROR.findall(text)]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next(iter(ours or lines[-1:]), type(error).__name__)
+
+
+def _told_by_deployments() -> list[str]:
+    if not ray.is_initialized():
+        return []
+    with suppress(RayError, RayServeException):
+        status = serve.status().applications.get(app.NAME)
+        return [part.message for part in status.deployments.values()] if status else []
+    return []
 
 
 def _wait_until_ready(server: ServerSettings) -> None:
     """Ask /ready as a cluster would; it generates, so it also warms the whole chain up."""
-    url = f"http://{server.host}:{server.port}/ready"
+    url = f"{server.url}/ready"
     deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=server.ready_deadline_s * 2).is_success:
-                return
-        time.sleep(0.1)
+    with httpx.Client(timeout=server.ready_deadline_s * 2, trust_env=False) as client:  # no proxy
+        while time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if client.get(url).is_success:
+                    return
+            time.sleep(0.1)
     raise CannotStart(f"{url} was not green within {READY_S:g} seconds; see the log.")
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

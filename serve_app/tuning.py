@@ -39,11 +39,11 @@ def chain(server: ServerSettings) -> dict[str, str]:
 
 def one_machine(run_folder: Path, spare_ports: Iterator[int]) -> dict[str, str]:
     """What lets several servers live on one machine: own folder, own ports, own token."""
-    haproxy = run_folder / "haproxy"
+    haproxy = run_folder / "h"  # short names: HAProxy takes socket paths of 97 characters
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(next(spare_ports)),

@@ -11,7 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -22,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from serve_app import tuning
-from serve_app.engine.engine import EngineStats
 from serve_app.engine.outbox import Outbox
 from serve_app.messages import (
     ChatRequest,
     Delta,
+    EngineStats,
     Event,
     Finish,
     FinishReason,
@@ -37,6 +36,7 @@ from serve_app.messages import (
     Usage,
 )
 from serve_app.ports import SparePorts
+from serve_app.run_folder import run_folder
 from serve_app.settings import ServerSettings, Settings
 
 STREAMS = 64
@@ -55,8 +55,10 @@ class StubEngine:
 
     def start(self) -> None: ...
 
+    def check(self) -> None: ...
+
     def stats(self) -> EngineStats:
-        return EngineStats(self._live, 0, 0.0, 0, 0, 0, 0, 0)
+        return EngineStats(running=self._live)
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[Event]:
         tokens = request.sampling.max_tokens or TOKENS
@@ -118,11 +120,11 @@ def tree_cpu_s(root: psutil.Process) -> float:
     return total
 
 
-def served(settings: Settings, run_folder: Path) -> tuple[dict[str, Any], float]:
+def served(settings: Settings, folder: Path) -> tuple[dict[str, Any], float]:
     """The load client's tally and the server's CPU seconds over the measured run."""
     from serve_app import local
 
-    with local.running(settings, (CARD,), run_folder, print, factory=stub):
+    with local.running(settings, (CARD,), folder, print, factory=stub):
         load(settings.server.port, 3)  # warm
         me = psutil.Process()
         before = tree_cpu_s(me)
@@ -149,10 +151,10 @@ def main() -> None:
     """Measure both, print a table and one line of JSON."""
     with SparePorts() as ports:
         settings = Settings(server=ServerSettings(port=next(ports)))
-    run_folder = Path(tempfile.mkdtemp(prefix="glm-"))
-    tuning.prepare(os.environ, settings.server, run_folder)
-    floor = asyncio.run(bare(settings))
-    tally, cpu_s = served(settings, run_folder)
+    with run_folder() as folder:
+        tuning.prepare(os.environ, settings.server, folder)
+        floor = asyncio.run(bare(settings))
+        tally, cpu_s = served(settings, folder)
     rows = {
         "bare engine": (percentile_ms(floor, 50), percentile_ms(floor, 99)),
         "served": tuple(percentile_ms(tally["first_token_s"], p) for p in (50, 99)),

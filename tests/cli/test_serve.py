@@ -1,0 +1,77 @@
+"""`glm-serve serve` shows its log to the end and keeps its folder only to explain itself."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from serve_app import interrupts
+from serve_app.cli.serve import follow
+from serve_app.errors import CannotStart
+from serve_app.run_folder import run_folder
+
+
+def test_the_last_lines_of_the_log_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+
+    with follow(log):
+        log.write_text("the last request\n")
+
+    assert capsys.readouterr().out == "the last request\n"
+
+
+def test_the_folder_of_a_run_is_gone_afterwards() -> None:
+    with run_folder() as folder:
+        (folder / "session").mkdir()
+
+    assert not folder.exists()
+
+
+def test_the_folder_of_an_interrupted_run_is_gone_too() -> None:
+    with pytest.raises(KeyboardInterrupt), run_folder() as folder:
+        raise KeyboardInterrupt
+
+    assert not folder.exists()
+
+
+def test_a_failed_start_says_where_its_logs_are() -> None:
+    with pytest.raises(CannotStart) as caught, run_folder() as folder:
+        raise CannotStart("Ray did not start.")
+
+    assert caught.value.message == f"Ray did not start. The logs of this start are in {folder}."
+    folder.rmdir()
+
+
+def test_a_place_too_deep_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/of/somebody/far/below/it")
+
+    with (
+        pytest.raises(CannotStart, match=r"^TMPDIR: /of/somebody/far/below/it is too long"),
+        run_folder(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_interrupts_once_and_not_again(number: signal.Signals) -> None:
+    with interrupts.held_off():  # gives the handlers of pytest back
+        interrupts.interrupt_once()
+
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+
+        for again in interrupts.SIGNALS:
+            signal.raise_signal(again)
+
+
+def test_clearing_away_is_not_interrupted() -> None:
+    with interrupts.held_off():
+        interrupts.interrupt_once()
+
+        with interrupts.held_off():
+            signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
