@@ -13,7 +13,16 @@ from starlette.applications import Starlette
 from serve_app import telemetry
 from serve_app.errors import EngineFailed, NotReady, Overloaded, ServeAppError
 from serve_app.ingress import http
-from serve_app.messages import ChatRequest, Event, Message, ModelCard, Role, Sampling, Verdict
+from serve_app.messages import (
+    ChatRequest,
+    EngineStats,
+    Event,
+    Message,
+    ModelCard,
+    Role,
+    Sampling,
+    Verdict,
+)
 from serve_app.pipeline import Doors, Events
 from serve_app.safety.policy import LexiconGuard
 from serve_app.settings import Settings
@@ -26,7 +35,7 @@ class Engine(Protocol):
 
     def generate(self, request: ChatRequest) -> AsyncGenerator[Event]: ...
 
-    def stats(self) -> telemetry.EngineStats: ...
+    def stats(self) -> EngineStats: ...
 
 
 EngineFactory = Callable[[Settings], Engine]

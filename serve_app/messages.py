@@ -138,10 +138,20 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """How busy one engine is; blocks are KV pages."""
+class EngineStats:
+    """What one engine knows about itself; tokens and preemptions are totals since its start."""
 
-    running: int
-    waiting: int
-    free_blocks: int  # includes cached pages that may be evicted
-    total_blocks: int
+    running: int = 0
+    waiting: int = 0
+    free_pages: int = 0  # of the KV cache; cached ones count, for they may be evicted
+    total_pages: int = 0
+    prefix_cache_queried_tokens: int = 0
+    prefix_cache_hit_tokens: int = 0
+    prompt_tokens: int = 0
+    generation_tokens: int = 0
+    preemptions: int = 0
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of pages held by running sequences, 0 to 1."""
+        return 1.0 - self.free_pages / self.total_pages if self.total_pages else 0.0

@@ -16,10 +16,10 @@ from serve_app.errors import Draining, EngineFailed, NotReady
 from serve_app.messages import (
     ChatRequest,
     Delta,
+    EngineStats,
     Event,
     Finish,
     FinishReason,
-    Load,
     Sampling,
     Usage,
 )
@@ -34,20 +34,6 @@ class Runner(Protocol):
 
     def run(self, batch: Batch) -> list[int | None]:
         """Return a token for each row of `batch.drawing`; None: its logits were not numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStats:
-    """What vLLM's metrics of the same names count; totals since the start."""
-
-    running: int
-    waiting: int
-    kv_usage: float  # share of pages held by running sequences, 0 to 1
-    prefix_cache_queried_tokens: int
-    prefix_cache_hit_tokens: int
-    prompt_tokens: int
-    generation_tokens: int
-    preemptions: int
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -130,29 +116,20 @@ class Engine:
         finally:
             self._leave(stream)
 
-    def load(self) -> Load:
+    def stats(self) -> EngineStats:
         with self._changed:
-            scheduler = self._scheduler
-            return Load(
+            scheduler, totals = self._scheduler, self._scheduler.totals
+            return EngineStats(
                 running=len(scheduler.running),
                 waiting=len(scheduler.waiting),
-                free_blocks=scheduler.blocks.available,
-                total_blocks=scheduler.blocks.total,
+                free_pages=scheduler.blocks.available,
+                total_pages=scheduler.blocks.total,
+                prefix_cache_queried_tokens=totals.cache_queried_tokens,
+                prefix_cache_hit_tokens=totals.cache_hit_tokens,
+                prompt_tokens=totals.prompt_tokens,
+                generation_tokens=totals.generation_tokens,
+                preemptions=totals.preemptions,
             )
-
-    def stats(self) -> EngineStats:
-        load = self.load()
-        totals = self._scheduler.totals
-        return EngineStats(
-            running=load.running,
-            waiting=load.waiting,
-            kv_usage=1.0 - load.free_blocks / load.total_blocks,
-            prefix_cache_queried_tokens=totals.cache_queried_tokens,
-            prefix_cache_hit_tokens=totals.cache_hit_tokens,
-            prompt_tokens=totals.prompt_tokens,
-            generation_tokens=totals.generation_tokens,
-            preemptions=totals.preemptions,
-        )
 
     async def _admit(self, request: ChatRequest) -> _Stream:
         self._check_open()

@@ -3,7 +3,7 @@
 from serve_app.telemetry.exchanges import Exchanges
 from serve_app.telemetry.exposition import merge
 from serve_app.telemetry.logs import Log, configure, log
-from serve_app.telemetry.metrics import EngineStats, Metrics
+from serve_app.telemetry.metrics import Metrics
 from serve_app.telemetry.records import Records
 
-__all__ = ["EngineStats", "Exchanges", "Log", "Metrics", "Records", "configure", "log", "merge"]
+__all__ = ["Exchanges", "Log", "Metrics", "Records", "configure", "log", "merge"]

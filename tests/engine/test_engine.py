@@ -18,7 +18,7 @@ from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch
 from serve_app.engine.tokenizer import ChatTokenizer, Transcript
 from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
-from serve_app.messages import ChatRequest, Delta, Event, Finish, FinishReason, Usage
+from serve_app.messages import ChatRequest, Delta, EngineStats, Event, Finish, FinishReason, Usage
 from serve_app.settings import EngineSettings, LogSettings
 from serve_app.telemetry import configure
 from tests.engine.parts import CONTEXT, Turnstile, Twins, ask, build, settings, until
@@ -48,8 +48,7 @@ def start(chat_tokenizer: ChatTokenizer) -> Start:
             yield engine
         finally:
             await engine.stop()
-        load = engine.load()
-        assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
+        assert is_idle(engine.stats())
         engine._scheduler.blocks.check()
 
     return running
@@ -63,6 +62,11 @@ def model() -> Any:
 async def read(engine: Engine, request: ChatRequest) -> list[Event]:
     async with aclosing(engine.generate(request)) as events:
         return [event async for event in events]
+
+
+def is_idle(stats: EngineStats) -> bool:
+    """Nobody runs or waits, and no page is held."""
+    return (stats.running, stats.waiting, stats.kv_usage) == (0, 0, 0.0)
 
 
 def text_of(events: list[Event]) -> str:
@@ -163,8 +167,7 @@ async def test_a_closed_generator_gives_its_pages_back_at_once(
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
-        load = engine.load()
-        assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
+        assert is_idle(engine.stats())
         turnstile.allow(10**6)
         assert isinstance((await read(engine, ask(max_tokens=1)))[-1], Finish)
 
@@ -176,10 +179,10 @@ async def test_who_waits_can_hang_up_too(model: Any, start: Start) -> None:
         first = asyncio.create_task(read(engine, ask(max_tokens=3)))
         await turnstile.arrival()
         second = asyncio.create_task(read(engine, ask(max_tokens=3)))
-        await until(lambda: engine.load().waiting == 1)
+        await until(lambda: engine.stats().waiting == 1)
         second.cancel()
         await asyncio.wait([second])
-        assert engine.load().waiting == 0
+        assert engine.stats().waiting == 0
         turnstile.allow(10**6)
         assert isinstance((await first)[-1], Finish)
 
@@ -191,7 +194,7 @@ async def test_a_full_line_refuses_and_goes_on(model: Any, start: Start) -> None
         first = asyncio.create_task(read(engine, ask(max_tokens=2)))
         await turnstile.arrival()
         line = [asyncio.create_task(read(engine, ask(max_tokens=2))) for _ in range(2)]
-        await until(lambda: engine.load().waiting == 2)
+        await until(lambda: engine.stats().waiting == 2)
         with pytest.raises(Overloaded):
             await read(engine, ask(max_tokens=2))
         turnstile.allow(10**6)
@@ -368,8 +371,7 @@ async def test_two_hundred_readers_hang_up_anywhere_and_leave_nothing(
 
     async with start(ModelRunner(model, chosen), chosen) as engine:
         await asyncio.gather(*(hang_up(engine, number) for number in range(200)))
-        load = engine.load()
-        assert (load.running, load.waiting, load.free_blocks) == (0, 0, load.total_blocks)
+        assert is_idle(engine.stats())
         assert not engine._streams
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -379,7 +381,7 @@ async def test_refusals_leave_nothing_behind(model: Any, start: Start) -> None:
     async with start(ModelRunner(model, chosen), chosen) as engine:
         with pytest.raises(InvalidRequest):
             await read(engine, ask("\ud83d"))
-        assert engine.load().waiting == 0
+        assert engine.stats().waiting == 0
 
 
 async def test_a_reader_whose_loop_has_closed_is_forgotten(model: Any, start: Start) -> None:
@@ -400,7 +402,7 @@ async def test_a_reader_whose_loop_has_closed_is_forgotten(model: Any, start: St
         await asyncio.to_thread(lose_a_reader, engine)
         turnstile.allow(10**6)
         assert isinstance((await read(engine, ask(max_tokens=400)))[-1], Finish)
-        assert engine.load().running == 0
+        assert engine.stats().running == 0
 
 
 async def test_stop_lets_answers_finish_within_its_patience(model: Any, start: Start) -> None:

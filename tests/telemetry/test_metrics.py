@@ -1,22 +1,21 @@
-from dataclasses import dataclass
+from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from serve_app.messages import EngineStats
 from serve_app.telemetry import Exchanges, Metrics, merge
 
-
-@dataclass(frozen=True)
-class Stats:
-    """An engine's numbers."""
-
-    running: int = 3
-    waiting: int = 4
-    kv_usage: float = 0.5
-    prefix_cache_queried_tokens: int = 100
-    prefix_cache_hit_tokens: int = 40
-    prompt_tokens: int = 200
-    generation_tokens: int = 300
-    preemptions: int = 2
+STATS = EngineStats(
+    running=3,
+    waiting=4,
+    free_pages=5,
+    total_pages=10,
+    prefix_cache_queried_tokens=100,
+    prefix_cache_hit_tokens=40,
+    prompt_tokens=200,
+    generation_tokens=300,
+    preemptions=2,
+)
 
 
 def samples(text: bytes) -> dict[str, float]:
@@ -28,7 +27,7 @@ def samples(text: bytes) -> dict[str, float]:
 
 def test_an_engine_is_exported_by_the_names_of_vllm() -> None:
     metrics = Metrics()
-    metrics.watch("glm-nano", Stats)
+    metrics.watch("glm-nano", lambda: STATS)
     values = samples(metrics.exposition())
     model = '{model_name="glm-nano"}'
     assert {
@@ -46,7 +45,7 @@ def test_an_engine_is_exported_by_the_names_of_vllm() -> None:
 def test_an_engine_is_read_anew_at_every_scrape() -> None:
     metrics = Metrics()
     running = iter((1, 2))
-    metrics.watch("glm-nano", lambda: Stats(running=next(running)))
+    metrics.watch("glm-nano", lambda: replace(STATS, running=next(running)))
     name = 'vllm:num_requests_running{model_name="glm-nano"}'
     assert [samples(metrics.exposition())[name] for _ in range(2)] == [1, 2]
 
@@ -60,8 +59,8 @@ def test_two_sets_of_instruments_live_in_one_process() -> None:
 
 def test_merged_texts_are_one_text_by_family_with_the_replica_named() -> None:
     one, other = Metrics(), Metrics()
-    one.watch("glm-nano", lambda: Stats(running=1))
-    other.watch("glm-nano", lambda: Stats(running=2))
+    one.watch("glm-nano", lambda: replace(STATS, running=1))
+    other.watch("glm-nano", lambda: replace(STATS, running=2))
     one.itl.labels("glm-nano").observe(0.01)
     whole = merge({"a": one.exposition(), "b": other.exposition()})
     values = samples(whole)
