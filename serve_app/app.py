@@ -9,6 +9,7 @@ from ray import serve
 from serve_app.deployments import EngineFactory, Ingress, ModelReplica, SafetyFilter, load_engine
 from serve_app.messages import ModelCard
 from serve_app.settings import Settings
+from serve_app.tuning import FAREWELL_S
 
 NAME = "glm"
 INGRESS = "Ingress"
@@ -33,7 +34,7 @@ def _deployment(
     defaults = {
         "num_replicas": replicas,
         "max_ongoing_requests": 4096,  # the engine's waiting line is where requests are refused
-        "graceful_shutdown_timeout_s": math.ceil(settings.server.max_stream_s),
+        "graceful_shutdown_timeout_s": math.ceil(settings.server.max_stream_s) + FAREWELL_S,
         "graceful_shutdown_wait_loop_s": 0.5,
         "max_constructor_retry_count": 2,
         "ray_actor_options": {"num_cpus": 0.1},

@@ -1,17 +1,17 @@
 """7. The shell: three thin Ray Serve classes that hold the rooms and pass values between them."""
 
+import asyncio
+import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Protocol, Self
+from typing import Protocol
 
 from ray import serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
+from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from serve_app import telemetry
-from serve_app.errors import EngineFailed, NotReady, Overloaded, ServeAppError
+from serve_app.errors import ServeAppError
 from serve_app.ingress import http
 from serve_app.messages import (
     ChatRequest,
@@ -23,7 +23,8 @@ from serve_app.messages import (
     Sampling,
     Verdict,
 )
-from serve_app.pipeline import Doors, Events
+from serve_app.pipeline import Doors, probe
+from serve_app.remote import RemoteGenerator, RemoteGuard
 from serve_app.safety.policy import LexiconGuard
 from serve_app.settings import Settings
 
@@ -37,8 +38,11 @@ class Engine(Protocol):
 
     def stats(self) -> EngineStats: ...
 
+    def check(self) -> None: ...
+
 
 EngineFactory = Callable[[Settings], Engine]
+Exposition = tuple[str, bytes]  # the replica's name and its Prometheus text
 
 
 def load_engine(settings: Settings) -> Engine:
@@ -57,17 +61,10 @@ def load_engine(settings: Settings) -> Engine:
     )
 
 
-def probe(model: str) -> ChatRequest:
+def ping(model: str) -> ChatRequest:
     """The smallest real request."""
     sampling = Sampling(temperature=0.0, max_tokens=1)
-    return ChatRequest("probe", model, (Message(Role.USER, "ping"),), sampling)
-
-
-async def exhaust(events: Events) -> None:
-    """Run an answer to its end, for its own sake."""
-    async with aclosing(events):
-        async for _ in events:
-            pass
+    return ChatRequest("ping", model, (Message(Role.USER, "ping"),), sampling)
 
 
 class SafetyFilter:
@@ -92,7 +89,8 @@ class ModelReplica:
         self._metrics = telemetry.Metrics()
         self._metrics.watch(settings.model.name, self._engine.stats)
         self._engine.start()
-        await exhaust(self._engine.generate(probe(settings.model.name)))  # the first one is slow
+        async for _ in self._engine.generate(ping(settings.model.name)):
+            pass  # the first answer of a process is slow
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[Event | ServeAppError]:
         """Errors travel as values: raised, they would lose their class at the process border."""
@@ -103,57 +101,12 @@ class ModelReplica:
         except ServeAppError as error:
             yield error
 
-    async def metrics(self) -> bytes:
-        """Prometheus text of this replica."""
-        return self._metrics.exposition()
+    async def check_health(self) -> None:
+        """Serve replaces a replica whose engine has died."""
+        self._engine.check()
 
-
-class RemoteGuard:
-    """A pipeline InputGuard behind one hop."""
-
-    def __init__(self, safety: DeploymentHandle) -> None:
-        self._check = safety.options(method_name="check")
-
-    async def check(self, request: ChatRequest) -> Verdict:
-        verdict: Verdict = await self._check.remote(request)
-        return verdict
-
-
-class RemoteGenerator:
-    """A pipeline Generator whose tokens come from whichever replica Serve picks."""
-
-    def __init__(self, model: DeploymentHandle) -> None:
-        self._generate = model.options(method_name="generate", stream=True)
-
-    def generate(self, request: ChatRequest) -> "RemoteEvents":
-        """The request is on its way when this returns."""
-        return RemoteEvents(self._generate.remote(request))
-
-
-class RemoteEvents:
-    """One answer from another process, with its errors raised as our own."""
-
-    def __init__(self, response: DeploymentResponseGenerator[Event | ServeAppError]) -> None:
-        self._response = response
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        try:
-            event: Event | ServeAppError = await anext(self._response)
-        except BackPressureError as error:
-            raise Overloaded("All model replicas are full; try again shortly.") from error
-        except DeploymentUnavailableError as error:
-            raise NotReady("No model replica is up; try again shortly.") from error
-        except RayError as error:
-            raise EngineFailed("The model replica was lost while it answered.") from error
-        if isinstance(event, ServeAppError):
-            raise event
-        return event
-
-    async def aclose(self) -> None:
-        self._response.cancel()
+    async def metrics(self) -> Exposition:
+        return replica_name(), self._metrics.exposition()
 
 
 @serve.ingress()
@@ -196,11 +149,23 @@ class Ingress:
         await self._doors.gate.drain()
 
     async def _probe(self) -> None:
-        """One real token from one replica; not a user's request, so it leaves no record."""
-        await exhaust(self._doors.generator.generate(probe(self._cards[0].name)))
+        await probe(ping(self._cards[0].name), self._doors)
+
+    async def metrics(self) -> Exposition:
+        return replica_name(), self._metrics.exposition()
 
     async def _all_metrics(self) -> bytes:
-        """Prometheus text of this process and of every model replica."""
-        replicas = await self._model.broadcast("metrics").results_async()
-        expositions = {f"model-{index}": text for index, text in enumerate(replicas)}
-        return telemetry.merge({"ingress": self._metrics.exposition(), **expositions})
+        """Prometheus text of every ingress and model replica that answers."""
+        ingress = serve.get_deployment_handle(serve.get_replica_context().deployment)
+        broadcasts = [handle.broadcast("metrics") for handle in (ingress, self._model)]
+        answers = await asyncio.gather(
+            *(every.results_async(return_exceptions=True) for every in broadcasts)
+        )
+        every = itertools.chain.from_iterable(answers)
+        return telemetry.merge(dict(each for each in every if not isinstance(each, Exception)))
+
+
+def replica_name() -> str:
+    """The name of the replica this process is, unique over restarts."""
+    context = serve.get_replica_context()
+    return f"{context.deployment}-{context.replica_id.unique_id}"

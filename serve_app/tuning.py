@@ -14,6 +14,8 @@ from pathlib import Path
 from serve_app.ports import SparePorts
 from serve_app.settings import ServerSettings
 
+FAREWELL_S = 10  # drains are this much longer than the longest stream, so that its end arrives
+
 
 def prepare(environ: MutableMapping[str, str], server: ServerSettings, run_folder: Path) -> None:
     """Fill the environment for a server on this machine; must come before Ray is imported."""
@@ -24,11 +26,13 @@ def prepare(environ: MutableMapping[str, str], server: ServerSettings, run_folde
 
 def chain(server: ServerSettings) -> dict[str, str]:
     """What every process of Serve needs, on a laptop as in a cluster."""
-    longest_stream_s = str(math.ceil(server.max_stream_s))
+    drain_s = str(math.ceil(server.max_stream_s) + FAREWELL_S)
+    widest_message = str(4 * 2**20 + 2 * server.max_body_bytes)  # pickling adds a little
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": longest_stream_s,  # 120 by default: cuts streams
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": drain_s,  # 120 by default: cuts streams
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": widest_message,  # 4 MiB by default
         "RAY_SERVE_LOG_TO_STDERR": "0",  # the request record is ours
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve_app.ingress.request_ids:outermost",
         "RAY_USAGE_STATS_ENABLED": "0",
