@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,16 @@ from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch
 from serve_app.engine.tokenizer import ChatTokenizer, Transcript
 from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
-from serve_app.messages import ChatRequest, Delta, EngineStats, Event, Finish, FinishReason, Usage
+from serve_app.messages import (
+    Caller,
+    ChatRequest,
+    Delta,
+    EngineStats,
+    Event,
+    Finish,
+    FinishReason,
+    Usage,
+)
 from serve_app.settings import EngineSettings, LogSettings
 from serve_app.telemetry import configure
 from tests.engine.parts import CONTEXT, Turnstile, Twins, ask, build, settings, until
@@ -133,6 +143,18 @@ async def test_a_question_asked_again_finds_its_pages(model: Any, start: Start) 
     assert (first[-1].usage.cached_tokens, again[-1].usage.cached_tokens > 20) == (0, True)
     assert stats.prefix_cache_hit_tokens == again[-1].usage.cached_tokens
     assert stats.generation_tokens == 10
+
+
+async def test_tenants_share_no_pages(model: Any, start: Start) -> None:
+    chosen = settings(page_tokens=4)
+    question = ask("hello " * 10, max_tokens=5)
+    async with start(ModelRunner(model, chosen), chosen) as engine:
+        cached = [
+            (await read(engine, replace(question, caller=Caller(tenant))))[-1].usage.cached_tokens
+            for tenant in ("acme", "globex", "acme")
+        ]
+    assert cached[:2] == [0, 0]
+    assert cached[2] > 20
 
 
 async def test_a_seeded_answer_is_the_same_in_company(model: Any, start: Start) -> None:
