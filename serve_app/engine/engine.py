@@ -12,7 +12,7 @@ from serve_app.engine.admission import Admission, Tokenizer, Transcript
 from serve_app.engine.outbox import End, Outbox
 from serve_app.engine.scheduler import Batch, Limits, Scheduler
 from serve_app.engine.sequence import FINISH_REASONS, Sequence, Status
-from serve_app.errors import Draining, EngineFailed, NotReady
+from serve_app.errors import EngineFailed, NotReady
 from serve_app.messages import (
     ChatRequest,
     Delta,
@@ -77,8 +77,7 @@ class Engine:
         self._clock = clock
         self._yields_per_s = settings.yields_per_s
         self._streams: dict[Sequence, _Stream] = {}
-        self._changed = threading.Condition()  # guards scheduler, streams and the two flags
-        self._draining = False
+        self._changed = threading.Condition()  # guards scheduler, streams and the flag
         self._halted = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
 
@@ -90,21 +89,19 @@ class Engine:
         if self._halted:
             raise EngineFailed("The engine has ended; start its replica anew.")
 
-    async def stop(self, patience_s: float = 0.0) -> None:
-        """Admit nothing more; answers that take longer than `patience_s` fail."""
+    async def stop(self) -> None:
+        """End the thread after its step; whoever is left fails. To drain is the corridor's work."""
         with self._changed:
-            self._draining = True
+            self._halted = True
             self._changed.notify()
         if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, patience_s)
-            self._halted = True
             await asyncio.to_thread(self._thread.join)
 
     async def generate(self, request: ChatRequest) -> AsyncGenerator[Event]:
         """Yield deltas, then exactly one finish; closing the generator cancels the work.
 
-        Raises InvalidRequest, TooLong, Overloaded, Draining or NotReady before the first event,
-        EngineFailed at any time.
+        Raises InvalidRequest, TooLong, Overloaded or NotReady before the first event, EngineFailed
+        at any time.
         """
         stream = await self._admit(request)
         try:
@@ -145,8 +142,6 @@ class Engine:
 
     def _check_open(self) -> None:
         """Refuse early: a refusal should cost less than an answer."""
-        if self._draining:
-            raise Draining("The server is going down; send the request again in a moment.")
         if self._halted or not self._thread.is_alive():
             raise NotReady("The engine is not running.")
         self._scheduler.check_room()
@@ -161,7 +156,7 @@ class Engine:
         return len(self._streams) / self._yields_per_s
 
     def _work(self) -> None:
-        """Step until halted, or drained and done; however it ends, whoever is left is told."""
+        """Step until halted; however it ends, whoever is left is told."""
         try:
             while step := self._next_step():
                 self._take(*step)
@@ -173,8 +168,8 @@ class Engine:
     def _next_step(self) -> tuple[Batch, list[_Stream]] | None:
         """Sleep until there is work; return it with the streams it touches. None: no more work."""
         with self._changed:
-            self._changed.wait_for(lambda: self._streams or self._draining)
-            if self._halted or not self._streams:
+            self._changed.wait_for(lambda: self._streams or self._halted)
+            if self._halted:
                 return None
             batch = self._scheduler.schedule()
             return batch, [self._streams[row.sequence] for row in batch.rows]

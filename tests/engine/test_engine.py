@@ -18,7 +18,7 @@ from serve_app.engine.engine import Engine, Runner
 from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch
 from serve_app.engine.tokenizer import ChatTokenizer, Transcript
-from serve_app.errors import Draining, EngineFailed, InvalidRequest, NotReady, Overloaded
+from serve_app.errors import EngineFailed, InvalidRequest, NotReady, Overloaded
 from serve_app.messages import (
     Caller,
     ChatRequest,
@@ -427,29 +427,16 @@ async def test_a_reader_whose_loop_has_closed_is_forgotten(model: Any, start: St
         assert engine.stats().running == 0
 
 
-async def test_stop_lets_answers_finish_within_its_patience(model: Any, start: Start) -> None:
-    chosen = settings()
-    turnstile = Turnstile(ModelRunner(model, chosen))
-    async with start(turnstile, chosen) as engine:
-        reader = asyncio.create_task(read(engine, ask(max_tokens=5)))
-        await turnstile.arrival()
-        stopping = asyncio.create_task(engine.stop(patience_s=60))
-        await until(lambda: engine._draining)
-        with pytest.raises(Draining):
-            await read(engine, ask())
-        turnstile.allow(10**6)
-        await stopping
-        assert isinstance((await reader)[-1], Finish)
-
-
-async def test_stop_without_patience_fails_who_is_left(model: Any, start: Start) -> None:
+async def test_stop_fails_who_is_left_and_admits_nobody(model: Any, start: Start) -> None:
     chosen = settings(max_running=1)
     turnstile = Turnstile(ModelRunner(model, chosen))
     async with start(turnstile, chosen) as engine:
         readers = [asyncio.create_task(read(engine, ask(max_tokens=400))) for _ in range(2)]
         await turnstile.arrival()
-        stopping = asyncio.create_task(engine.stop(patience_s=0))
+        stopping = asyncio.create_task(engine.stop())
         await until(lambda: engine._halted)
+        with pytest.raises(NotReady):
+            await read(engine, ask())
         turnstile.allow(1)
         await stopping
         ends = await asyncio.gather(*readers, return_exceptions=True)
