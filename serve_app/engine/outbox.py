@@ -3,6 +3,9 @@
 Each event that leaves costs CPU further out. The first goes at once; after it the reader gets
 what has gathered, no sooner than a pause that grows with the number of streams. The end never
 waits.
+
+A slow reader does not slow the engine: what it has not read gathers here, bounded by nothing but
+the answer's max_tokens, and goes as one text or with the reader.
 """
 
 import asyncio
