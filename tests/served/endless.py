@@ -3,9 +3,7 @@
 import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 from serve_app import tuning
 from serve_app.messages import (
@@ -18,6 +16,7 @@ from serve_app.messages import (
     ModelCard,
     Usage,
 )
+from serve_app.run_folder import run_folder
 from serve_app.settings import ModelSettings, ServerSettings, Settings
 
 CARD = ModelCard("endless", "0" * 64, 8192, 0)
@@ -52,13 +51,13 @@ def main() -> None:
     settings = Settings(
         server=ServerSettings(port=int(sys.argv[1])), model=ModelSettings(name=CARD.name)
     )
-    run_folder = Path(tempfile.mkdtemp(prefix="glm-"))
-    tuning.prepare(os.environ, settings.server, run_folder)
-    from serve_app import local
+    with run_folder() as folder:
+        tuning.prepare(os.environ, settings.server, folder)
+        from serve_app import local
 
-    with local.running(settings, (CARD,), run_folder, print, lambda _: EndlessEngine()):
-        print("answers on", settings.server.port, flush=True)
-        sys.stdin.read()
+        with local.running(settings, (CARD,), folder, print, lambda _: EndlessEngine()):
+            print("answers on", settings.server.port, flush=True)
+            sys.stdin.read()
 
 
 if __name__ == "__main__":
