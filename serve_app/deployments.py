@@ -92,8 +92,12 @@ class ModelReplica:
         async for _ in self._engine.generate(ping(settings.model.name)):
             pass  # the first answer of a process is slow
 
-    async def generate(self, request: ChatRequest) -> AsyncGenerator[Event | ServeAppError]:
-        """Errors travel as values: raised, they would lose their class at the process border."""
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[Event | ServeAppError | None]:
+        """First None, so that the caller knows a replica has the request and can cancel it.
+
+        Errors travel as values: raised, they would lose their class at the process border.
+        """
+        yield None
         try:
             async with aclosing(self._engine.generate(request)) as events:
                 async for event in events:

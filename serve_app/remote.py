@@ -9,11 +9,17 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+)
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from serve_app.errors import EngineFailed, NotReady, Overloaded, ServeAppError
 from serve_app.messages import ChatRequest, Event, Verdict
+
+ACCEPT_S = 1.0  # a replica that has not taken a request by then is not there
 
 
 class RemoteGuard:
@@ -42,32 +48,40 @@ class RemoteGenerator:
 class RemoteEvents:
     """One answer from another process, with its errors raised as our own.
 
-    The first event is asked for at once: Ray can only cancel what has been asked for.
+    The replica's first item is None: it has the request. Only from then on can Ray cancel it;
+    what is given up earlier would go on for nobody.
     """
 
-    def __init__(self, response: DeploymentResponseGenerator[Event | ServeAppError]) -> None:
+    def __init__(self, response: DeploymentResponseGenerator[Event | ServeAppError | None]) -> None:
         self._response = response
-        self._first: asyncio.Future[Event | ServeAppError] | None = asyncio.ensure_future(
-            anext(response)
-        )
+        self._accepted = asyncio.ensure_future(anext(response))
+        self._release: asyncio.Task[None] | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        coming, self._first = self._first or anext(self._response), None
         with _own_errors("model replica"):
-            event = await coming
+            await asyncio.shield(self._accepted)
+            event: Event | ServeAppError | None = await anext(self._response)
         if isinstance(event, ServeAppError):
             raise event
+        if event is None:
+            raise EngineFailed("The model replica took the same request twice.")
         return event
 
     async def aclose(self) -> None:
+        """Goes to its end also if the closer is cancelled meanwhile."""
+        if self._release is None:
+            self._release = asyncio.create_task(self._cancel())
+        await asyncio.shield(self._release)
+
+    async def _cancel(self) -> None:
+        with suppress(TimeoutError, StopAsyncIteration, RayError, RayServeException):
+            async with asyncio.timeout(ACCEPT_S):
+                await asyncio.shield(self._accepted)
         self._response.cancel()
-        if self._first is not None:
-            self._first.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration, RayError):
-                await self._first
+        self._accepted.cancel()
 
 
 @contextmanager
