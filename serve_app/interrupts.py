@@ -1,21 +1,17 @@
-"""SIGINT and SIGTERM: one interruption at a time, and none while things are cleared away."""
+"""SIGINT and SIGTERM: when they interrupt, when they wait, when they are nothing."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def interrupt_once() -> None:
-    """The next one raises KeyboardInterrupt, the ones after it nothing.
-
-    A shell may have set SIGINT to be ignored, and Ray takes SIGTERM for itself.
-    """
+def interrupt() -> None:
+    """Both raise KeyboardInterrupt: a shell may have set SIGINT to be ignored."""
     for number in SIGNALS:
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
 
 
 def wait() -> None:
@@ -24,21 +20,25 @@ def wait() -> None:
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     stop.wait()
-    interrupt_once()
+    interrupt()
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Let both wait until the block has ended: amid imports KeyboardInterrupt may be swallowed."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextmanager
 def held_off() -> Iterator[None]:
-    """Ignore both, for work that must come to its end and does so in seconds."""
+    """Ignore both, for clearing away, which must come to its end and does so in seconds."""
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt

@@ -29,7 +29,7 @@ curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\
 
 def serve(*, file: ConfigFile = None) -> None:
     """Serve the configured model on this machine until Ctrl-C."""
-    interrupts.interrupt_once()
+    interrupts.interrupt()
     say = progress()
     try:
         settings, card = checked(file, say)
@@ -43,8 +43,9 @@ def serve(*, file: ConfigFile = None) -> None:
 def checked(file: Path | None, say: "Say") -> tuple["Settings", "ModelCard"]:
     """What can be wrong is told before Ray starts; raises BadSettings, BadModel or PortTaken."""
     say("reading settings, checking model and port")
-    from serve_app import configuration, ports
-    from serve_app.models import catalogue, manifest
+    with interrupts.put_off():
+        from serve_app import configuration, ports
+        from serve_app.models import catalogue, manifest
 
     settings = configuration.load(file, os.environ).settings
     folder = catalogue.find(settings.model)
@@ -60,7 +61,8 @@ def run(settings: "Settings", card: "ModelCard", say: "Say") -> None:
 
     with run_folder() as folder:
         tuning.prepare(os.environ, settings.server, folder)
-        from serve_app import local  # imports Ray, which reads the environment
+        with interrupts.put_off():
+            from serve_app import local  # imports Ray, which reads the environment
 
         settings, lines = own_log(settings, folder)
         with follow(lines), local.running(settings, (card,), folder, say):

@@ -55,23 +55,36 @@ def test_a_place_too_deep_for_sockets_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
-def test_a_signal_interrupts_once_and_not_again(number: signal.Signals) -> None:
+def test_a_signal_interrupts(number: signal.Signals) -> None:
     with interrupts.held_off():  # gives the handlers of pytest back
-        interrupts.interrupt_once()
+        interrupts.interrupt()
 
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
 
-        for again in interrupts.SIGNALS:
-            signal.raise_signal(again)
 
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_that_was_put_off_interrupts_afterwards(number: signal.Signals) -> None:
+    done: list[str] = []
 
-def test_clearing_away_is_not_interrupted() -> None:
+    def work() -> None:
+        with interrupts.put_off():
+            signal.raise_signal(number)
+            done.append("all of it")
+
     with interrupts.held_off():
-        interrupts.interrupt_once()
-
-        with interrupts.held_off():
-            signal.raise_signal(signal.SIGINT)
+        interrupts.interrupt()
 
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            work()
+
+    assert done
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_clearing_away_is_not_interrupted(number: signal.Signals) -> None:
+    with interrupts.held_off():
+        interrupts.interrupt()
+
+        with interrupts.held_off():
+            signal.raise_signal(number)
