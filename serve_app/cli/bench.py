@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve_app.cli.options import DEFAULT_URL, AsJson, Model, Url
+from serve_app.cli.options import AsJson, Model, Url
 from serve_app.errors import CannotStart
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def bench(
     *,
-    url: Url = DEFAULT_URL,
+    url: Url,
     model: Model = None,
     streams: Annotated[
         int, typer.Option("--streams", min=1, max=1024, help="Answers under way at once.")

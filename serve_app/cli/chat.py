@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve_app.cli.options import DEFAULT_URL, Model, Url
+from serve_app.cli.options import Model, Url
 from serve_app.errors import InvalidRequest, ServeAppError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) 
 
 def chat(
     *,
-    url: Url = DEFAULT_URL,
+    url: Url,
     model: Model = None,
     system: Annotated[
         str | None, typer.Option("--system", metavar="TEXT", help="How the model should behave.")

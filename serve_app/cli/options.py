@@ -1,5 +1,6 @@
 """Options that several commands share, each with one help text."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,25 @@ ConfigFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Url = Annotated[str, typer.Option("--url", metavar="URL", help="Where the server listens.")]
+
+
+def own_url() -> str:
+    """Where the settings put the server of this machine; raises BadSettings."""
+    from serve_app import configuration
+
+    return configuration.load(None, os.environ).settings.server.url
+
+
+Url = Annotated[
+    str,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        default_factory=own_url,
+        show_default="the server of the settings",
+        help="Where the server listens.",
+    ),
+]
 Model = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="Default: the first one it serves.")
 ]
-
-DEFAULT_URL = "http://127.0.0.1:8000"

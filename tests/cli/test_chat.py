@@ -87,6 +87,12 @@ def test_without_a_server_there_is_one_sentence(glm_serve: Run, nobody: str) -> 
     assert done.stderr.startswith(f"No server answers at {nobody}.")
 
 
+def test_the_server_of_the_settings_is_asked(glm_serve: Run, nobody: str) -> None:
+    done = glm_serve("chat", stdin="hello", GLM_SERVER__PORT=nobody.rpartition(":")[2])
+
+    assert done.stderr.startswith(f"No server answers at {nobody}.")
+
+
 def test_what_is_no_address_is_said_to_be_none(glm_serve: Run) -> None:
     done = glm_serve("chat", "--url", "127.0.0.1:8000", stdin="hello")
 

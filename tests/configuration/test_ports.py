@@ -6,6 +6,7 @@ import pytest
 
 from serve_app.errors import BadSettings, PortTaken
 from serve_app.ports import SparePorts, require_free
+from serve_app.settings import ServerSettings
 
 
 def test_a_port_somebody_listens_on_is_taken() -> None:
@@ -33,3 +34,9 @@ def test_a_free_port_is_free(host: str) -> None:
         port = next(ports)
 
     require_free(host, port)
+
+
+def test_an_open_server_is_asked_at_loopback() -> None:
+    settings = ServerSettings(host="0.0.0.0", port=81)  # noqa: S104 -- nothing listens
+
+    assert settings.url == "http://127.0.0.1:81"
