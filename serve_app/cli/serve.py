@@ -30,6 +30,7 @@ curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\
 def serve(*, file: ConfigFile = None) -> None:
     """Serve the configured model on this machine until Ctrl-C."""
     interrupts.interrupt()
+    interrupts.leave_forks_alone()
     say = progress()
     try:
         settings, card = checked(file, say)
