@@ -1,0 +1,60 @@
+"""The status as Kubernetes' tools and a reader of `kubectl get` want it."""
+
+from collections.abc import Mapping
+
+from k8s.road import Condition, Outcome, Role, Spec, Status, VersionState
+from k8s.rules import Observed, holding
+
+
+def versions_of(status: Status, spec: Spec, ready: Mapping[str, int]) -> tuple[VersionState, ...]:
+    """Every version of the spec, in its order."""
+    return tuple(
+        VersionState(
+            name=each.name,
+            role=role_of(status, spec, each.name),
+            weight=status.weight(each.name),
+            ready=ready.get(each.name, 0),
+        )
+        for each in spec.versions
+    )
+
+
+def role_of(status: Status, spec: Spec, version: str) -> Role:
+    """A version of two roles has the first."""
+    if version == status.stable:
+        return Role.STABLE
+    if status.under_way and version == status.candidate:
+        return Role.CANDIDATE
+    kept = [each.version for each in status.stables[1:]]
+    if version in kept:
+        return Role.WARM if kept.index(version) < spec.policy.warm else Role.COLD
+    gone = {*status.retired, *(each.version for each in status.refused)}
+    return Role.RETIRED if version in gone else Role.NEW
+
+
+def conditions_of(observed: Observed) -> tuple[Condition, ...]:
+    """Ready, Progressing, GatesPassing, Held; a time changes only with its status."""
+    status = observed.status
+    now_true = {
+        "Ready": bool(status.stable and observed.ready.get(status.stable)),
+        "Progressing": status.under_way,
+        "GatesPassing": all(each.outcome is Outcome.PASS for each in status.verdicts),
+        "Held": holding(observed) is not None,
+    }
+    return tuple(
+        _condition(observed, kind, "True" if yes else "False") for kind, yes in now_true.items()
+    )
+
+
+def _condition(observed: Observed, kind: str, value: str) -> Condition:
+    status = observed.status
+    before = next((each for each in status.conditions if each.type == kind), None)
+    unchanged = before is not None and before.status == value
+    return Condition(
+        type=kind,
+        status=value,
+        reason=str(status.phase),
+        message=holding(observed) or "" if kind == "Held" else status.message,
+        last_transition_time=before.last_transition_time if before and unchanged else observed.now,
+        observed_generation=observed.road.generation,
+    )

@@ -1,0 +1,71 @@
+"""The whole decision: what the status shall say, given what the world looks like."""
+
+from dataclasses import replace
+
+from k8s.conditions import conditions_of, versions_of
+from k8s.moves import make
+from k8s.road import Status
+from k8s.rules import Observed, holding, next_move, not_startable, waiting_for
+
+
+def decide(observed: Observed) -> Status:
+    """The next status; the same one when nothing has changed. One move at most."""
+    settled = _with(observed, _settled(observed))
+    move = next_move(settled)
+    if move is not None:
+        settled = _with(settled, make(move, settled))
+    else:
+        settled = _with(settled, replace(settled.status, message=_message(settled)))
+    versions = versions_of(settled.status, settled.spec, settled.ready)
+    settled = _with(settled, replace(settled.status, versions=versions))
+    return replace(settled.status, conditions=conditions_of(settled))
+
+
+def _with(observed: Observed, status: Status) -> Observed:
+    return replace(observed, road=replace(observed.road, status=status))
+
+
+def _settled(observed: Observed) -> Status:
+    """What follows without a move: numbers taken down, holds lifted, clocks set."""
+    status = replace(observed.status, observed_generation=observed.road.generation)
+    if status.hold and observed.spec.lift_hold == status.hold.id:
+        status = replace(status, hold=None)
+    if not status.under_way:
+        return status
+    if observed.report is not None:
+        status = replace(
+            status,
+            verdicts=tuple(observed.report),
+            evaluation_digest=observed.evaluation_digest or status.evaluation_digest,
+        )
+    return _clocked(status, observed)
+
+
+def _clocked(status: Status, observed: Observed) -> Status:
+    """A hold stops the step's clocks; the step begins anew after it, or if they cannot be right.
+
+    A clock that was set is not time that went by: the step moves along with it.
+    """
+    if holding(observed) is not None:
+        return replace(status, step_started_at=None, step_deadline=None)
+    started, step = status.step_started_at, status.current_step()
+    if started is not None:
+        started += observed.jump
+    if started is None or started > observed.now:
+        started = observed.now
+    if started == status.step_started_at or step is None:
+        return status
+    return replace(status, step_started_at=started, step_deadline=started + step.deadline)
+
+
+def _message(observed: Observed) -> str:
+    """One sentence on why nothing moves."""
+    status = observed.status
+    held = holding(observed)
+    if status.stable is None:
+        return f"the Service of {observed.spec.stable} is not there yet"
+    if status.under_way:
+        return held or f"{status.step}: {waiting_for(observed)}"
+    if observed.spec.candidate in {None, status.stable}:
+        return held or f"{status.stable} has all traffic"
+    return held or not_startable(observed) or f"{observed.spec.candidate} can begin"

@@ -1,0 +1,127 @@
+"""The HTTPRoute, drawn from a road: a pure function, so that phase and traffic cannot disagree.
+
+One rule with all weights, and for every version a rule that a request header pins: it lets
+pipelines and people ask that version, and keeps the gateway's connections to it warm, so that
+going back is a change of numbers. The order of versions never changes with their weights, for
+gateways name what they connect to by its place.
+"""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from k8s.road.resource import GROUP, Road
+from k8s.road.status import WHOLE
+
+VERSION_HEADER: Final = "x-model-version"
+PORT: Final = 8000
+_EVERYTHING: Final = {"path": {"type": "PathPrefix", "value": "/"}}
+_NEVER: Final = {"request": "0s"}  # gateways cut streams after 15 s where nothing is said
+
+
+def service_of(version: str) -> str:
+    """The Service that holds a version; chart glm-model names it so."""
+    return f"glm-{version}"
+
+
+def render_route(road: Road, routable: Collection[str]) -> dict[str, Any] | None:
+    """The whole object; `routable` are the versions that have a Service.
+
+    None when nothing that has traffic is routable: then what stands is left as it is.
+    """
+    weights = _weights(road, routable)
+    if not any(weights.values()):
+        return None
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {
+            "name": road.name,
+            "namespace": road.namespace,
+            "labels": {f"{GROUP}/road": road.name},
+            "ownerReferences": [_owner(road)],
+        },
+        "spec": _spec(road, weights),
+    }
+
+
+def _weights(road: Road, routable: Collection[str]) -> dict[str, int]:
+    """Of all versions that are routable, in the spec's order; what nobody can take goes home."""
+    status = road.status
+    named = (each.name for each in road.spec.versions)
+    weights = {name: status.weight(name) for name in named if name in routable}
+    if status.stable in weights:
+        weights[status.stable] += WHOLE - sum(weights.values())
+    return weights
+
+
+def _spec(road: Road, weights: dict[str, int]) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "parentRefs": [_parent(road, number) for number in range(len(road.spec.parent_refs))],
+        "rules": [*(_pinned(name) for name in weights), _weighted(road, weights)],
+    }
+    if road.spec.hostnames:
+        spec["hostnames"] = list(road.spec.hostnames)
+    return spec
+
+
+def _parent(road: Road, number: int) -> dict[str, str]:
+    """With what the API server would fill in, so that what was read compares equal."""
+    given = road.spec.parent_refs[number]
+    parent = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": given.name}
+    if given.namespace:
+        parent["namespace"] = given.namespace
+    if given.section_name:
+        parent["sectionName"] = given.section_name
+    return parent
+
+
+def _pinned(version: str) -> dict[str, Any]:
+    header = {"type": "Exact", "name": VERSION_HEADER, "value": version}
+    return {
+        "matches": [{**_EVERYTHING, "headers": [header]}],
+        "timeouts": _NEVER,
+        "backendRefs": [_backend(version, 1)],
+    }
+
+
+def _weighted(road: Road, weights: dict[str, int]) -> dict[str, Any]:
+    rule: dict[str, Any] = {
+        "matches": [_EVERYTHING],
+        "timeouts": _NEVER,
+        "backendRefs": [_backend(name, weight) for name, weight in weights.items()],
+    }
+    filters = _mirror(road, weights)
+    return {**rule, "filters": filters} if filters else rule
+
+
+def _mirror(road: Road, weights: dict[str, int]) -> list[dict[str, Any]]:
+    candidate, percent = road.status.candidate, road.status.mirror_percent
+    if not percent or candidate is None or candidate not in weights:
+        return []
+    service = road.spec.policy.mirror.service or service_of(candidate)
+    target = {"group": "", "kind": "Service", "name": service, "port": PORT}
+    return [{"type": "RequestMirror", "requestMirror": {"backendRef": target, "percent": percent}}]
+
+
+def _backend(version: str, weight: int) -> dict[str, Any]:
+    """Every answer says who gave it."""
+    stamp = {"set": [{"name": VERSION_HEADER, "value": version}]}
+    return {
+        "group": "",
+        "kind": "Service",
+        "name": service_of(version),
+        "port": PORT,
+        "weight": weight,
+        "filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": stamp}],
+    }
+
+
+def _owner(road: Road) -> dict[str, Any]:
+    return {
+        "apiVersion": f"{GROUP}/v1alpha1",
+        "kind": "ModelRoad",
+        "name": road.name,
+        "uid": road.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

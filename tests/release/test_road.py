@@ -1,0 +1,135 @@
+"""The resource as it is read and written, and the route that follows from it."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s.errors import BadRoad
+from k8s.road import Mirror, Policy, parse, render_status
+from k8s.road.resource import render_spec
+from k8s.road.route import render_route
+from k8s.road.wire import duration_of, instant_of, seconds_of, time_of
+from tests.release.roads import PASSED, VERSIONS, Walk, road_of, spec_of
+
+EVERYONE = frozenset(VERSIONS)
+
+
+def resource_of(walk: Walk) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "glm", "namespace": "models", "uid": "u", "generation": 1,
+                     "resourceVersion": "1"},
+        "spec": render_spec(walk.road.spec),
+        "status": render_status(walk.status),
+    }  # fmt: skip
+
+
+@given(st.integers(0, 10**9))
+def test_every_duration_is_read_as_it_was_written(milliseconds: int) -> None:
+    assert seconds_of(duration_of(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
+
+
+@given(st.integers(0, 4 * 10**12))
+def test_every_time_is_read_as_it_was_written(milliseconds: int) -> None:
+    assert instant_of(time_of(milliseconds / 1000)) == pytest.approx(milliseconds / 1000, abs=1e-3)
+
+
+def test_a_road_is_read_as_it_was_written() -> None:
+    walk = Walk(requested_by="pipeline 7").to("canary-10")
+    assert parse(resource_of(walk)) == walk.road
+
+
+def test_a_status_of_a_younger_controller_can_be_read() -> None:
+    resource = resource_of(Walk().to("mirror"))
+    resource["status"]["wisdom"] = 7
+    assert parse(resource).status.step == "mirror"
+
+
+def test_what_cannot_be_read_is_named() -> None:
+    resource = resource_of(Walk())
+    resource["spec"]["policy"]["interval"] = "soon"
+    with pytest.raises(BadRoad, match=r"policy\.interval"):
+        parse(resource)
+
+
+def rules_of(walk: Walk, routable: Collection[str] = EVERYONE) -> list[dict[str, Any]]:
+    return render_route(walk.road, routable)["spec"]["rules"]
+
+
+def test_the_weights_of_the_route_are_those_of_the_status() -> None:
+    weighted = rules_of(Walk().to("canary-10"))[-1]
+    shares = {each["name"]: each["weight"] for each in weighted["backendRefs"]}
+    assert shares == {"glm-v1": 90, "glm-v2": 10, "glm-v3": 0, "glm-v4": 0, "glm-v5": 0}
+
+
+def test_no_rule_ever_cuts_a_stream() -> None:
+    assert all(each["timeouts"] == {"request": "0s"} for each in rules_of(Walk().to("mirror")))
+
+
+def test_every_answer_says_which_version_gave_it() -> None:
+    for rule in rules_of(Walk().to("canary-1")):
+        for backend in rule["backendRefs"]:
+            (stamp,) = backend["filters"]
+            header = {"name": "x-model-version", "value": backend["name"].removeprefix("glm-")}
+            assert stamp["responseHeaderModifier"]["set"] == [header]
+
+
+def test_every_version_can_be_asked_by_its_header() -> None:
+    pinned = rules_of(Walk().to("canary-1"))[:-1]
+    asked = [rule["matches"][0]["headers"][0]["value"] for rule in pinned]
+    answered = [rule["backendRefs"][0]["name"] for rule in pinned]
+    assert asked == list(VERSIONS)
+    assert answered == [f"glm-{each}" for each in VERSIONS]
+
+
+def test_the_places_of_versions_do_not_change_with_their_weights() -> None:
+    walk = Walk()
+    walk.look()
+    walk.wish(candidate="v2").look()
+    seen = set()
+    while walk.status.under_way:
+        seen.add(tuple(each["name"] for each in rules_of(walk)[-1]["backendRefs"]))
+        walk.look(PASSED, after=1000)
+    assert seen == {tuple(f"glm-{each}" for each in VERSIONS)}
+
+
+def test_a_share_of_live_requests_is_copied_to_the_candidate_while_it_is_mirrored() -> None:
+    (mirror,) = rules_of(Walk().to("mirror"))[-1]["filters"]
+    assert mirror["requestMirror"]["percent"] == 5
+    assert mirror["requestMirror"]["backendRef"]["name"] == "glm-v2"
+    assert "filters" not in rules_of(Walk().to("canary-1"))[-1]
+
+
+def test_copies_go_to_the_scorer_where_there_is_one() -> None:
+    walk = Walk(policy=Policy(mirror=Mirror(service="glm-scorer"))).to("mirror")
+    (mirror,) = rules_of(walk)[-1]["filters"]
+    assert mirror["requestMirror"]["backendRef"]["name"] == "glm-scorer"
+
+
+def test_a_version_without_a_service_gets_nothing_and_its_share_goes_home() -> None:
+    weighted = rules_of(Walk().to("canary-10"), EVERYONE - {"v2"})[-1]
+    shares = {each["name"]: each["weight"] for each in weighted["backendRefs"]}
+    assert shares["glm-v1"] == 100
+    assert "glm-v2" not in shares
+
+
+def test_without_anybody_to_route_to_the_route_is_left_alone() -> None:
+    assert render_route(Walk().to("canary-10").road, frozenset({"v5"})) is None
+    assert render_route(road_of(), EVERYONE) is None
+
+
+def test_the_route_hangs_on_its_gateways_and_goes_with_its_road() -> None:
+    walk = Walk(hostnames=("glm.example",))
+    walk.look()
+    route = render_route(walk.road, EVERYONE)
+    assert route["spec"]["hostnames"] == ["glm.example"]
+    assert route["spec"]["parentRefs"][0]["name"] == "glm"
+    assert route["metadata"]["ownerReferences"][0]["uid"] == "u"
+
+
+def test_a_spec_says_where_it_ends() -> None:
+    assert spec_of().target == "v1"
+    assert replace(spec_of(), candidate="v2").target == "v2"
