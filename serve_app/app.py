@@ -1,13 +1,18 @@
 """7. The binding: the three deployments with their options, as one Serve application."""
 
 import math
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ray import serve
 
+from serve_app import configuration
 from serve_app.deployments import EngineFactory, Ingress, ModelReplica, SafetyFilter, load_engine
 from serve_app.messages import Serving
+from serve_app.models import catalogue
 from serve_app.settings import Settings
 from serve_app.tuning import FAREWELL_S
 
@@ -34,6 +39,15 @@ def build(
     )
     replicas = model.bind(settings, serving, factory)
     return ingress.bind(settings, serving, safety, replicas)
+
+
+def configured(arguments: Mapping[str, str]) -> serve.Application:
+    """The application of the file `config`, as KubeRay asks Serve for it: by name, with arguments.
+
+    Raises BadSettings or BadModel.
+    """
+    settings = configuration.load(Path(arguments["config"]), os.environ).settings
+    return build(settings, Serving(catalogue.find(settings.model).card))
 
 
 def _reconfigurable(deployment: serve.Deployment, serving: Serving) -> serve.Deployment:

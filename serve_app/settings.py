@@ -65,6 +65,9 @@ class ModelSettings(_Section):
     """Name in /v1/models and folder name below `folder`."""
     folder: Path | None = None
     """Folder that holds one folder a model; None: the models in the box."""
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of its manifest, as `glm-serve models list --json` tells it; another model of that
+    name is refused. None: whatever the folder holds."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: float32 on CPU, bfloat16 on GPU."""
     quantization: Literal["none", "nf4", "int8"] = "none"
@@ -179,5 +182,8 @@ class Settings(_Section):
         return self
 
     def of_model(self, name: str) -> "Settings":
-        """The same for another model."""
-        return self.model_copy(update={"model": self.model.model_copy(update={"name": name})})
+        """The same for another model, of which no digest is known."""
+        if name == self.model.name:
+            return self
+        other = self.model.model_copy(update={"name": name, "digest": None})
+        return self.model_copy(update={"model": other})

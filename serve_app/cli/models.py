@@ -59,7 +59,8 @@ def verify(
 ) -> None:
     """Read every byte and compare it with the manifest; exit code 1 if one differs.
 
-    With model.public_key set, the manifest must be signed by its owner.
+    With model.public_key set, the manifest must be signed by its owner; with model.digest set, the
+    model of model.name must have that digest.
     """
     from serve_app.models import catalogue, manifest
 
@@ -67,7 +68,7 @@ def verify(
     broken = False
     for path in _chosen(_folders(wanted), names or []):
         try:
-            digest = catalogue.read(path).digest
+            digest = catalogue.pinned(catalogue.read(path), wanted).digest
             manifest.verify(path, wanted.public_key)
         except BadModel as error:
             broken = True

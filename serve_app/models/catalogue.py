@@ -49,7 +49,7 @@ class ModelFolder:
 
 
 def find(wanted: ModelSettings) -> ModelFolder:
-    """Return the model of that name; raises BadModel listing what there is."""
+    """Return the model of that name and digest; raises BadModel listing what there is."""
     known = {path.name: path for path in folders(wanted.folder)}
     if wanted.name not in known:
         there_is = f"there is {', '.join(known)}" if known else "there is none at all"
@@ -57,7 +57,20 @@ def find(wanted: ModelSettings) -> ModelFolder:
             f"No model {wanted.name!r} in {wanted.folder or _IN_THE_BOX}: {there_is}. "
             f"A model is a folder with a {manifest.MANIFEST}; model.name chooses one."
         )
-    return read(known[wanted.name])
+    return pinned(read(known[wanted.name]), wanted)
+
+
+def pinned(found: ModelFolder, wanted: ModelSettings) -> ModelFolder:
+    """Return what was found; raises BadModel if it has the name that is wanted, and not the digest.
+
+    The digest of a manifest holds those of all files.
+    """
+    if found.card.name == wanted.name and wanted.digest not in {None, found.digest}:
+        raise BadModel(
+            f"The model in {found.path} has the digest {found.digest}, "
+            f"and model.digest wants {wanted.digest}."
+        )
+    return found
 
 
 def folders(folder: Path | None) -> list[Path]:

@@ -22,11 +22,12 @@ class EngineCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         stats = self._read()
         for name, text, gauge in (
-            ("num_requests_running", "Requests in the batch", stats.running),
-            ("num_requests_waiting", "Requests in the waiting line", stats.waiting),
-            ("kv_cache_usage_perc", "Share of KV pages in use, 0 to 1", stats.kv_usage),
+            ("vllm:num_requests_running", "Requests in the batch", stats.running),
+            ("vllm:num_requests_waiting", "Requests in the waiting line", stats.waiting),
+            ("vllm:kv_cache_usage_perc", "Share of KV pages in use, 0 to 1", stats.kv_usage),
+            ("glm_waiting_tokens", "Prompt tokens in that line, to compute", stats.waiting_tokens),
         ):
-            yield self._sample(GaugeMetricFamily(f"vllm:{name}", text, labels=self._names), gauge)
+            yield self._sample(GaugeMetricFamily(name, text, labels=self._names), gauge)
         for name, text, count in (
             ("prefix_cache_queries", "Prompt tokens looked up", stats.prefix_cache_queried_tokens),
             ("prefix_cache_hits", "Prompt tokens found", stats.prefix_cache_hit_tokens),

@@ -98,3 +98,14 @@ def test_an_empty_folder_is_said_to_be_empty(glm_serve: Run, tmp_path: Path) -> 
 
     assert done.returncode == 1
     assert done.stderr.startswith(f"There is no model in {tmp_path};")
+
+
+def test_verify_refuses_a_model_of_another_digest_than_the_settings_pin(
+    glm_serve: Run, shelf: Path
+) -> None:
+    pin = {"GLM_MODEL__NAME": "one", "GLM_MODEL__DIGEST": "0" * 64}
+
+    done = glm_serve("models", "verify", "one", GLM_MODEL__FOLDER=str(shelf), **pin)
+
+    assert done.returncode == 1
+    assert f"model.digest wants {'0' * 64}" in done.stderr

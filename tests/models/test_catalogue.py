@@ -9,7 +9,7 @@ import pytest
 from serve_app.errors import BadModel
 from serve_app.messages import ModelCard
 from serve_app.models import catalogue, manifest
-from serve_app.settings import ModelSettings
+from serve_app.settings import ModelSettings, Settings
 
 Shelf = Callable[..., Path]
 
@@ -94,3 +94,20 @@ def test_a_config_that_leaves_the_cache_open_is_refused(shelf: Shelf) -> None:
 
     with pytest.raises(BadModel, match="must give num_hidden_layers, num_key_value_heads"):
         catalogue.find(ModelSettings(name="tiny", folder=folder.parent)).work_shape()
+
+
+def test_a_model_of_another_digest_than_wanted_is_refused(shelf: Shelf) -> None:
+    folder = shelf("tiny")
+    true, other = manifest.digest(folder), "0" * 64
+    wanted = ModelSettings(name="tiny", folder=folder.parent, digest=true)
+
+    assert catalogue.find(wanted).digest == true
+    with pytest.raises(BadModel, match=f"has the digest {true}, and model.digest wants {other}"):
+        catalogue.find(wanted.model_copy(update={"digest": other}))
+
+
+def test_the_digest_is_that_of_one_model_alone() -> None:
+    settings = Settings(model=ModelSettings(name="one", digest="1" * 64))
+
+    assert settings.of_model("one").model.digest == "1" * 64
+    assert settings.of_model("two").model.digest is None

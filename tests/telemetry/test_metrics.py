@@ -15,6 +15,7 @@ STATS = EngineStats(
     prompt_tokens=200,
     generation_tokens=300,
     preemptions=2,
+    waiting_tokens=50,
 )
 
 
@@ -39,6 +40,7 @@ def test_an_engine_is_exported_by_the_names_of_vllm() -> None:
         "vllm:prompt_tokens_total": 200,
         "vllm:generation_tokens_total": 300,
         "vllm:num_preemptions_total": 2,
+        "glm_waiting_tokens": 50,
     }.items() <= {name.replace(model, ""): value for name, value in values.items()}.items()
 
 
