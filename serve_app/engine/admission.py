@@ -1,37 +1,31 @@
 """From a request to sequences that fit, or a refusal that says what to change."""
 
 import asyncio
-import secrets
 from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Many
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from serve_app.engine.answer import Branch, Speller, Transcript
 from serve_app.engine.choice import Choice
 from serve_app.engine.grammar.form import Form
 from serve_app.engine.grammar.matcher import Matcher
 from serve_app.engine.sequence import Sequence
+from serve_app.engine.wishes import Wishes, Words
 from serve_app.errors import InvalidRequest, TooLong
-from serve_app.messages import Caller, ChatRequest, Request, Sampling
+from serve_app.messages import ChatRequest, Request, Sampling
 
 LONG_TEXT = 16_384  # characters from which encoding (up to 1 us each) leaves the event loop
 TURN_LETTERS = 32  # characters whose encoding takes longer than rendering one more turn (10 us)
 _SEEDS = 2**64
+_SALT = 16  # bytes
 _TAKES = {"messages": "The messages take", "prompt": "The prompt takes"}
 
-Number = TypeVar("Number", int, float)
 
-
-class Tokenizer(Speller, Protocol):
+class Tokenizer(Speller, Words, Protocol):
     """Text to tokens and back."""
 
     def render(self, request: Request) -> list[int]: ...
-
-    def check(self, ids: Many[int]) -> Many[int]:
-        """Raise InvalidRequest unless all are in the vocabulary."""
-        ...
 
     def transcript(self, request: Request) -> Transcript: ...
 
@@ -66,7 +60,7 @@ class Admission:
         self._grammars = grammars
         self._room = room_tokens
         self._end_ids = frozenset(end_ids)
-        self._defaults = defaults
+        self._wishes = Wishes(tokenizer, defaults)
         self._weights = weights
 
     async def prepare(self, request: Request, now: float) -> list[Branch]:
@@ -74,7 +68,7 @@ class Admission:
 
         The first branch leads, the others are its forks. `now` is the engine's clock.
         """
-        tokens = await self.render(request)
+        tokens = self._shortened(request, await self.render(request))
         form = self._tokenizer.form(request)
         matcher = await self._grammars.compile(form) if form else None
         leader = self._leader(request, tokens, matcher, now)
@@ -107,8 +101,8 @@ class Admission:
         return Sequence(
             tokens,
             self._max_tokens(len(tokens), sampling.max_tokens, _param(request)),
-            self._choice(sampling, end_ids),
-            _salt(request.caller),
+            self._wishes.choice(sampling, end_ids),
+            _salt(request),
             tenant=tenant,
             weight=self._weights.get(tenant, 1.0),
             priority=urgency.priority,
@@ -117,9 +111,19 @@ class Admission:
             matcher=matcher,
         )
 
+    def _shortened(self, request: Request, tokens: list[int]) -> list[int]:
+        """A prompt's last tokens, where its sender wants no more read."""
+        wished = request.handling.last_tokens
+        if wished is None:
+            return tokens
+        answer = request.sampling.max_tokens
+        fitting = self._room - (1 if answer is None else answer)
+        return tokens[-max(1, fitting if wished < 0 else wished) :]
+
     def _max_tokens(self, prompt_tokens: int, wished: int | None, param: str) -> int:
+        """One is drawn also where none is wished: the step that reads the prompt draws it."""
         left = self._room - prompt_tokens
-        if left < 1:
+        if left < (0 if wished == 0 else 1):
             raise TooLong(
                 f"{_TAKES[param]} {prompt_tokens} tokens; with an answer of at least one"
                 f" token they must fit into {self._room}.",
@@ -130,25 +134,7 @@ class Admission:
                 f"{_TAKES[param]} {prompt_tokens} tokens, so max_tokens can be {left} at most.",
                 "max_tokens",
             )
-        return left if wished is None else wished
-
-    def _choice(self, sampling: Sampling, end_ids: frozenset[int]) -> Choice:
-        ours = self._defaults
-        return Choice(
-            temperature=_first(sampling.temperature, ours.temperature, 1.0),
-            top_p=_first(sampling.top_p, ours.top_p, 1.0),
-            seed=secrets.randbits(64) if sampling.seed is None else sampling.seed,
-            top_k=_first(sampling.top_k, ours.top_k, 0),
-            min_p=sampling.min_p,
-            repetition_penalty=_first(sampling.repetition_penalty, ours.repetition_penalty, 1.0),
-            presence_penalty=sampling.presence_penalty,
-            frequency_penalty=sampling.frequency_penalty,
-            logit_bias=sampling.logit_bias,
-            min_tokens=sampling.min_tokens,
-            held_back=end_ids if sampling.min_tokens else frozenset(),
-            logprobs=sampling.logprobs,
-            prompt_logprobs=sampling.prompt_logprobs,
-        )
+        return left if wished is None else max(1, wished)
 
 
 def _letters(request: Request) -> int:
@@ -167,14 +153,12 @@ def _reseeded(choice: Choice, number: int) -> Choice:
     return replace(choice, seed=(choice.seed + number) % _SEEDS, prompt_logprobs=None)
 
 
-def _salt(caller: Caller) -> bytes:
+def _salt(request: Request) -> bytes:
     """One a tenant: how fast an answer comes tells nobody what others asked.
 
-    Its length is fixed, so that no tenant's name can spell the beginning of another's pages.
+    Its length is fixed, so that no tenant's name can spell the beginning of another's pages. A
+    salt of the request's own parts the tenant's pages further.
     """
-    return blake2b(caller.tenant.encode(), digest_size=16).digest()
-
-
-def _first(*wishes: Number | None) -> Number:
-    """The first that is stated; the last always is."""
-    return next(wish for wish in wishes if wish is not None)
+    salt = blake2b(request.caller.tenant.encode(), digest_size=_SALT).digest()
+    own = request.handling.cache_salt.encode()
+    return blake2b(own, key=salt, digest_size=_SALT).digest() if own else salt

@@ -20,6 +20,7 @@ from serve_app.messages import (
     Finish,
     FinishReason,
     Request,
+    Spelt,
     Times,
     TokenChances,
     ToolDelta,
@@ -38,6 +39,10 @@ class Transcript(Protocol):
 
     def add(self, token: int) -> list[Piece]: ...
 
+    def end(self, token: int) -> list[Piece]:
+        """Take the token that ends it, which is shown only where that is wished."""
+        ...
+
     def close(self) -> list[Piece]: ...
 
 
@@ -45,6 +50,10 @@ class Speller(Protocol):
     """What tokens stand for."""
 
     def token_bytes(self, token: int) -> bytes: ...
+
+    def control(self, token: int) -> str:
+        """How a control token is written; nothing for others."""
+        ...
 
     def spell(self, ids: Iterable[int]) -> str: ...
 
@@ -99,12 +108,15 @@ class Answer:
         self.loop = asyncio.get_running_loop()
         self._speller = speller
         self._echo = echo
+        self._is_silent = echo is not None and echo.is_all
+        self._tells_tokens = echo is not None and echo.tells_tokens
         self._reasoning_tokens = 0
 
     @property
     def usage(self) -> Usage:
         leader = self.branches[0].sequence
         drawn = sum(branch.sequence.completion_tokens for branch in self.branches)
+        drawn = 0 if self._is_silent else drawn
         return Usage(leader.prompt_tokens, drawn, leader.cached, self._reasoning_tokens)
 
     def read_prompt(self, start: int, chances: Iterable[Chances]) -> None:
@@ -118,34 +130,44 @@ class Answer:
         """Say what a branch's last token brought: text, calls, an end, all or nothing yet."""
         sequence = branch.sequence
         branch.spoke = branch.spoke or self._clock()
+        events = self._begin() if self._echo else []
+        if self._is_silent:
+            return [*events, self._finish(branch, FinishReason.LENGTH)]
         if chances:
             place = sequence.completion_tokens - 1
             branch.unshown[place] = self._spelled(sequence.tokens[-1], chances)
-        pieces = branch.transcript.add(sequence.tokens[-1])
+        pieces = _read(branch)
         _follow_grammar(sequence)
         reason = _reason(branch)
         if reason:
             pieces += branch.transcript.close()
-        events = self._begin() if self._echo else []
         events += self._events(branch, pieces)
         if reason:
-            branch.ended = True
             if rest := branch.rest():
                 events.append(Delta("", self.usage, branch.number, chances=rest))
-            times = branch.times(self._came, self._clock())
-            events.append(Finish(reason, self.usage, branch.number, times))
+            events.append(self._finish(branch, reason))
         return events
+
+    def _finish(self, branch: Branch, reason: FinishReason) -> Finish:
+        branch.ended = True
+        times = branch.times(self._came, self._clock())
+        spelt = self._spelt(branch.sequence) if self._tells_tokens else None
+        return Finish(reason, self.usage, branch.number, times, spelt)
+
+    def _spelt(self, sequence: Sequence) -> Spelt:
+        tokens = () if self._is_silent else tuple(sequence.tokens[sequence.prompt_tokens :])
+        return Spelt(tokens, self._speller.spell(tokens))
 
     def _begin(self) -> list[Event]:
         prompt, self._echo = self._echo, None
         if not prompt:
             return []
         leader = self.branches[0].sequence
-        tokens = leader.tokens[: leader.prompt_tokens]
+        tokens = tuple(leader.tokens[: leader.prompt_tokens])
         text = self._speller.spell(tokens) if prompt.is_shown else ""
-        if not prompt.is_probable:
-            return [Echo(text)]
-        return [Echo(text, tuple(prompt.chances.get(place) for place in range(len(tokens))))]
+        places = range(len(tokens)) if prompt.is_probable else ()
+        chances = tuple(prompt.chances.get(place) for place in places)
+        return [Echo(text, chances, tokens if prompt.tells_tokens else ())]
 
     def _events(self, branch: Branch, pieces: Iterable[Piece]) -> Iterator[Event]:
         for piece in pieces:
@@ -164,10 +186,11 @@ class Answer:
 
     def _spelled(self, token: int, chances: Chances) -> TokenChances:
         top = (self._chance(other, logprob) for other, logprob in chances.top)
-        return TokenChances(self._chance(token, chances.logprob), tuple(top))
+        return TokenChances(self._chance(token, chances.logprob, chances.rank), tuple(top))
 
-    def _chance(self, token: int, logprob: float) -> Chance:
-        return Chance(token, self._speller.token_bytes(token), logprob)
+    def _chance(self, token: int, logprob: float, rank: int | None = None) -> Chance:
+        text = self._speller.token_bytes(token)
+        return Chance(token, text, logprob, rank, "" if text else self._speller.control(token))
 
 
 @dataclass(slots=True)
@@ -176,6 +199,8 @@ class PromptEcho:
 
     is_shown: bool
     is_probable: bool  # whether the chances of its tokens go along
+    is_all: bool  # whether nothing follows it
+    tells_tokens: bool  # whether its ids go along, and later those of the answer
     chances: dict[int, TokenChances] = field(default_factory=dict)  # by place, from 1
 
 
@@ -183,11 +208,20 @@ def prompt_of(request: Request) -> PromptEcho | None:
     """What goes back of a request's prompt; None: nothing."""
     is_shown = isinstance(request, CompletionRequest) and request.echo
     is_probable = request.sampling.prompt_logprobs is not None
-    return PromptEcho(is_shown, is_probable) if is_shown or is_probable else None
+    is_all = request.sampling.max_tokens == 0
+    wishes = (is_shown, is_probable, is_all, request.handling.tells_tokens)
+    return PromptEcho(*wishes) if any(wishes) else None
 
 
 def _opening(piece: CallOpened, usage: Usage, choice: int) -> ToolDelta:
     return ToolDelta(piece.call, "", usage, choice, piece.id, piece.name)
+
+
+def _read(branch: Branch) -> list[Piece]:
+    """Show what the last token says."""
+    ended = branch.sequence.status is Status.STOPPED
+    read = branch.transcript.end if ended else branch.transcript.add
+    return read(branch.sequence.tokens[-1])
 
 
 def _follow_grammar(sequence: Sequence) -> None:

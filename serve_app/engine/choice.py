@@ -22,10 +22,13 @@ class Choice:
     held_back: frozenset[int] = frozenset()  # end and stop ids, forbidden before min_tokens
     logprobs: int | None = None  # how many alternatives beside the drawn token
     prompt_logprobs: int | None = None  # likewise for the prompt's tokens
+    banned: tuple[tuple[int, ...], ...] = ()  # of each the last is forbidden behind the others
+    allowed: tuple[int, ...] = ()  # no other token; empty: any
     plain: bool = field(init=False, repr=False, compare=False)  # the likeliest token, no more
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plain", not (self.hot or self.penalises or self._asks))
+        told = self.logprobs is not None
+        object.__setattr__(self, "plain", not (self.hot or self.edits or told))
 
     @property
     def hot(self) -> bool:
@@ -39,5 +42,7 @@ class Choice:
         return harsh or self.repetition_penalty != 1.0
 
     @property
-    def _asks(self) -> bool:
-        return bool(self.logit_bias) or self.min_tokens > 0 or self.logprobs is not None
+    def edits(self) -> bool:
+        """Whether logits are changed one by one before a token is chosen."""
+        shifted = bool(self.logit_bias) or self.min_tokens > 0
+        return self.penalises or shifted or bool(self.banned) or bool(self.allowed)

@@ -12,6 +12,7 @@ class Chances:
 
     logprob: float
     top: tuple[tuple[int, float], ...] = ()  # likeliest first
+    rank: int | None = None  # 1: none is likelier; None: not asked for
 
 
 @dataclass(frozen=True, slots=True)

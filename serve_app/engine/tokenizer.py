@@ -4,6 +4,7 @@ What a caller says is data: text that spells `<|user|>` never becomes a control 
 What the model says is shown in whole characters, without control tokens or stop strings.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -27,6 +28,8 @@ class ChatTokenizer:
         """Raises BadModel if users could write control tokens."""
         self.vocabulary = Vocabulary(tokenizer.backend_tokenizer)
         self._dialect = Dialect(tokenizer, self.vocabulary)
+        written = {token: word.encode() for token, word in self.vocabulary.written.items()}
+        self._all_bytes = ChainMap(written, self.vocabulary.token_bytes)
 
     def render(self, request: Request) -> list[int]:
         """Encode a conversation and the beginning of an answer, or a prompt as it stands.
@@ -36,24 +39,37 @@ class ChatTokenizer:
         if isinstance(request, ChatRequest):
             return self._encode(self._dialect.parts(request))
         if isinstance(request.prompt, str):
-            return self.encode(request.prompt)
+            prefix = self.vocabulary.prefix if request.has_prefix else ()
+            return [*prefix, *self.encode(request.prompt)]
         return list(self.check(request.prompt))
 
     def encode(self, prompt: str) -> list[int]:
-        """Encode a text with nothing around it but what the tokenizer puts before every text.
+        """Encode a text with nothing around it.
 
         No control token can be written in it; give token ids where they are meant.
         Raises InvalidRequest if the text is not valid Unicode.
         """
         check_unicode(prompt, "prompt")
-        return [*self.vocabulary.prefix, *self.vocabulary.encode([prompt])[0]]
+        return self.vocabulary.encode([prompt])[0]
 
-    def check(self, ids: Sequence[int]) -> Sequence[int]:
+    def check(self, ids: Sequence[int], param: str = "prompt") -> Sequence[int]:
         """Raise InvalidRequest, or return the ids: all are the vocabulary's, control tokens too."""
         unknown = next((token for token in ids if token not in self.vocabulary.token_bytes), None)
         if unknown is not None:
-            raise InvalidRequest(f"The vocabulary has no token {unknown}.", "prompt")
+            raise InvalidRequest(f"The vocabulary has no token {unknown}.", param)
         return ids
+
+    def spellings(self, word: str) -> list[list[int]]:
+        """The ways to write one of bad_words, as vLLM takes them.
+
+        Alone, and after a blank where that is written by as many tokens of which the first differs.
+        Raises InvalidRequest if the word is not valid Unicode.
+        """
+        check_unicode(word, "bad_words")
+        core = word.lstrip() or word
+        alone, after = self.vocabulary.encode([core, f" {core}"])
+        differs = len(after) == len(alone) and after[0] != alone[0]
+        return [alone, after] if differs else [alone]
 
     def spell(self, ids: Iterable[int]) -> str:
         """The text that tokens stand for, without control tokens."""
@@ -63,6 +79,10 @@ class ChatTokenizer:
         """What a token stands for, which may be a part of a character; nothing if control."""
         return self.vocabulary.token_bytes.get(token, b"")
 
+    def control(self, token: int) -> str:
+        """How a control token is written; nothing for others."""
+        return self.vocabulary.written.get(token, "")
+
     def form(self, request: Request) -> Form | None:
         """What the answer must look like; None: any answer will do."""
         return self._dialect.form(request)
@@ -71,11 +91,12 @@ class ChatTokenizer:
         """What the answer to the request will say."""
         sampling = request.sampling
         manner = (
-            self._dialect.completion(sampling.stop)
+            self._dialect.completion(sampling)
             if isinstance(request, CompletionRequest)
             else self._dialect.answer(request)
         )
-        return Transcript(self.vocabulary.token_bytes, manner, sampling.min_tokens)
+        said = self.vocabulary.token_bytes if sampling.hides_special else self._all_bytes
+        return Transcript(said, manner, sampling.min_tokens)
 
     def _encode(self, parts: Sequence[Part]) -> list[int]:
         texts = iter(self.vocabulary.encode([part for part in parts if isinstance(part, str)]))

@@ -53,8 +53,14 @@ class ToolMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """`name` narrows REQUIRED to one tool."""
+    """`name` narrows REQUIRED to one call of one tool, `allowed` any mode to some tools."""
 
     mode: ToolMode = ToolMode.AUTO
     name: str | None = None
+    allowed: tuple[str, ...] = ()  # empty: all that are offered
     parallel: bool = True  # whether one answer may hold several calls
+
+    def admits(self, tool: str) -> bool:
+        """Whether that tool may be called."""
+        allowed = (self.name,) if self.name is not None else self.allowed
+        return self.mode is not ToolMode.NONE and (not allowed or tool in allowed)

@@ -38,8 +38,10 @@ class Chance:
     """A token and the natural logarithm of its probability."""
 
     token: int
-    text: bytes  # what the token stands for; may be a part of a character
+    text: bytes  # what the token stands for; may be a part of a character; nothing if control
     logprob: float
+    rank: int | None = None  # 1: none is likelier; None: not asked for
+    control: str = ""  # how a control token is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class TokenChances:
 
     drawn: Chance
     top: tuple[Chance, ...] = ()  # likeliest first
+
+
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """Token ids of an answer, and the text they stand for, by which a guard judges them."""
+
+    tokens: tuple[int, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,7 @@ class Echo:
 
     text: str
     chances: tuple[TokenChances | None, ...] = ()
+    tokens: tuple[int, ...] = ()  # where they are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,7 @@ class Finish:
     usage: Usage
     choice: int = 0
     times: Times | None = field(default=None, compare=False)
+    spelt: Spelt | None = None  # the whole choice, where its tokens are asked for
 
 
 Event = Queued | Echo | Delta | ToolDelta | Finish

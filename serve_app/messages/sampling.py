@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 HOTTEST = 2.0  # OpenAI's highest temperature
-_HARSHEST = 2.0  # of penalties, OpenAI's and vLLM's
+_HARSHEST = 2.0  # of presence and frequency penalties, OpenAI's and vLLM's
 
 
 class StructureKind(StrEnum):
@@ -14,6 +15,7 @@ class StructureKind(StrEnum):
     JSON_SCHEMA = "json_schema"
     REGEX = "regex"
     CHOICE = "choice"  # a JSON array of strings
+    GRAMMAR = "grammar"  # Lark as llguidance reads it, or GBNF
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Structure:
 
     kind: StructureKind
     source: str = ""
+    strict: bool = True  # False: a schema's `uniqueItems` is a wish; it cannot be enforced
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Sampling:
 
     temperature: float | None = None
     top_p: float | None = None
-    max_tokens: int | None = None  # None: until the context is full
+    max_tokens: int | None = None  # None: until the context is full; 0: the prompt is all
     stop: tuple[str, ...] = ()
     seed: int | None = None
     top_k: int | None = None  # None: all
@@ -49,6 +52,10 @@ class Sampling:
     n: int = 1  # answers to one prompt
     logprobs: int | None = None  # how many alternatives beside the drawn token; None: no logprobs
     prompt_logprobs: int | None = None  # likewise for the prompt's tokens
+    bad_words: tuple[str, ...] = ()  # texts that no token may complete
+    allowed_token_ids: tuple[int, ...] = ()  # none other is drawn; empty: any
+    keeps_stop: bool = False  # whether what ended the answer is a part of it
+    hides_special: bool = True  # whether control tokens are left out of the text
 
     def __post_init__(self) -> None:
         wrong = next((sentence for sound, sentence in self._rules() if not sound), None)
@@ -62,13 +69,14 @@ class Sampling:
                 self.top_p is None or 0.0 < self.top_p <= 1.0,
                 "top_p must be above 0 and at most 1.",
             ),
-            (self.max_tokens is None or self.max_tokens >= 1, "max_tokens must be at least 1."),
+            (self.max_tokens is None or self.max_tokens >= 0, "max_tokens must be at least 0."),
             (all(self.stop), "A stop string must not be empty."),
+            (all(self.bad_words), "One of bad_words must not be empty."),
             (self.top_k is None or self.top_k >= 1, "top_k must be at least 1."),
             (within(self.min_p, 0.0, 1.0), "min_p must be from 0 to 1."),
             (
-                self.repetition_penalty is None or 0.0 < self.repetition_penalty <= _HARSHEST,
-                "repetition_penalty must be above 0 and at most 2.",
+                self.repetition_penalty is None or 0.0 < self.repetition_penalty < inf,
+                "repetition_penalty must be above 0.",
             ),
             (
                 within(self.presence_penalty, -_HARSHEST, _HARSHEST),

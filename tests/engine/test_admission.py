@@ -10,7 +10,17 @@ from serve_app.engine.grammar.form import Form
 from serve_app.engine.sequence import Sequence
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.errors import InvalidRequest, TooLong
-from serve_app.messages import Caller, ChatRequest, Message, Request, Role, Sampling, Urgency
+from serve_app.messages import (
+    Caller,
+    ChatRequest,
+    CompletionRequest,
+    Handling,
+    Message,
+    Request,
+    Role,
+    Sampling,
+    Urgency,
+)
 from tests.engine.parts import ask
 
 ROOM = 64
@@ -140,3 +150,80 @@ async def test_n_answers_share_a_prompt_and_differ_in_seed(admission: Admission)
     assert [fork.leader for fork in forks] == [leader, leader]
     assert [each.choice.seed for each in (leader, *forks)] == [5, 6, 7]
     assert {tuple(each.tokens) for each in (leader, *forks)} == {tuple(leader.tokens)}
+
+
+def complete(prompt: str | tuple[int, ...], **fields: Any) -> CompletionRequest:
+    handling = Handling(**{name: fields.pop(name) for name in list(fields) if name in HANDLING})
+    return CompletionRequest("r", "glm", prompt, Sampling(**fields), handling=handling)
+
+
+HANDLING = ("last_tokens", "cache_salt", "tells_tokens")
+
+
+@pytest.mark.parametrize(
+    ("field", "ids"),
+    [
+        ("logit_bias", ((3, 1.0), (10**6, 1.0))),
+        ("stop_token_ids", (10**6,)),
+        ("allowed_token_ids", (3, 10**6)),
+    ],
+)
+async def test_tokens_that_there_are_not_are_refused_by_name(
+    admission: Admission, field: str, ids: Any
+) -> None:
+    with pytest.raises(InvalidRequest, match="1000000") as refusal:
+        await prepare(admission, ask(**{field: ids}))
+    assert refusal.value.param == field
+
+
+async def test_if_only_ends_are_allowed_none_may_be_held_back(admission: Admission) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        await prepare(admission, ask(allowed_token_ids=(1, 2), min_tokens=1))
+    assert refusal.value.param == "allowed_token_ids"
+    (fine,) = await prepare(admission, ask(allowed_token_ids=(1, 2, 3), min_tokens=1))
+    assert fine.choice.allowed == (1, 2, 3)
+
+
+async def test_bad_words_are_banned_as_they_are_spelt(
+    admission: Admission, chat_tokenizer: ChatTokenizer
+) -> None:
+    (sequence,) = await prepare(admission, ask(bad_words=("hell", " a")))
+    words = [tuple(chat_tokenizer.encode(word)) for word in ("hell", "a", " a")]
+    assert list(sequence.choice.banned) == words
+    with pytest.raises(InvalidRequest) as refusal:
+        await prepare(admission, ask(bad_words=("\ud800",)))
+    assert refusal.value.param == "bad_words"
+
+
+@pytest.mark.parametrize(
+    ("wished", "max_tokens", "left"), [(3, 1, 3), (99, 1, 80), (-1, 10, 54), (-1, None, 63)]
+)
+async def test_of_a_longer_prompt_only_its_last_tokens_are_read_on_request(
+    admission: Admission, wished: int, max_tokens: int | None, left: int
+) -> None:
+    prompt = tuple(range(80))
+    if left > ROOM:
+        with pytest.raises(TooLong):
+            await prepare(admission, complete(prompt, last_tokens=wished, max_tokens=max_tokens))
+        return
+    asked = complete(prompt, last_tokens=wished, max_tokens=max_tokens)
+    (sequence,) = await prepare(admission, asked)
+    assert sequence.tokens == list(prompt[-left:])
+
+
+async def test_a_prompt_without_an_answer_may_fill_the_context(admission: Admission) -> None:
+    (sequence,) = await prepare(admission, complete(tuple(range(ROOM)), max_tokens=0))
+    assert (sequence.prompt_tokens, sequence.max_tokens) == (ROOM, 1)
+    with pytest.raises(TooLong):
+        await prepare(admission, complete(tuple(range(ROOM + 1)), max_tokens=0))
+
+
+async def test_a_salt_of_ones_own_parts_the_pages_of_a_tenant(admission: Admission) -> None:
+    salts = set()
+    for tenant in ("acme", "globex"):
+        for salt in ("", "a", "b"):
+            request = replace(complete("x", cache_salt=salt), caller=Caller(tenant))
+            (sequence,) = await prepare(admission, request)
+            salts.add(sequence.salt)
+    assert len(salts) == 6
+    assert {len(salt) for salt in salts} == {16}

@@ -17,7 +17,8 @@ def expected(logits: torch.Tensor, token: int, count: int) -> Chances:
     """What log_softmax says of one row of logits [V]."""
     logprobs = logits.double().log_softmax(-1)
     best = logprobs.argsort(descending=True, stable=True)[:count].tolist()
-    return Chances(logprobs[token].item(), tuple((each, logprobs[each].item()) for each in best))
+    top = tuple((each, logprobs[each].item()) for each in best)
+    return Chances(logprobs[token].item(), top, int((logprobs > logprobs[token]).sum()) + 1)
 
 
 def same(seen: Chances, wanted: Chances) -> bool:

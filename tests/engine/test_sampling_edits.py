@@ -172,3 +172,29 @@ def test_a_tiny_repetition_penalty_does_not_end_in_infinity() -> None:
 def test_a_wish_counts_without_any_other(wish: dict[str, Any]) -> None:
     rows = [row(choice, [1], prompt=[2]) for choice in (Choice(**wish), Choice())]
     assert choose(torch.tensor([[1.0, 1.5, -9.0]] * 2), *rows) == [0, 1]
+
+
+def test_only_what_is_allowed_can_be_drawn() -> None:
+    logits = torch.tensor([[4.0, 3.0, 2.0, 1.0]] * 2)
+    narrow, free = row(Choice(allowed=(1, 3))), row(Choice(logit_bias=((0, 0.5),)))
+    assert edit(logits, narrow, free).tolist() == [[-math.inf, 3, -math.inf, 1], [4.5, 3, 2, 1]]
+    assert choose(logits, narrow, free) == [1, 0]
+    biased = row(Choice(allowed=(1, 3), logit_bias=((0, 100.0), (3, 5.0))))
+    assert choose(logits[:1], biased) == [3]
+
+
+@pytest.mark.parametrize(
+    ("answer", "forbidden"),
+    [([], {5}), ([1], {5}), ([1, 2], {5, 3}), ([2], {5}), ([1, 2, 3], {5})],
+)
+def test_no_token_completes_a_bad_word(answer: list[int], forbidden: set[int]) -> None:
+    """What the prompt ends with begins nothing."""
+    one = row(Choice(banned=((5,), (1, 2, 3))), answer, prompt=[1, 2])
+    (scores,) = edit(torch.zeros(1, 6), one).tolist()
+    assert {token for token, score in enumerate(scores) if score == -math.inf} == forbidden
+
+
+def test_a_choice_that_bans_or_allows_is_not_left_to_the_likeliest() -> None:
+    assert Choice().plain
+    assert not Choice(banned=((5,),)).plain
+    assert not Choice(allowed=(5,)).plain

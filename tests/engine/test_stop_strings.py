@@ -13,9 +13,9 @@ stops = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3).
 class StopStrings:
     """A plain answer whose tokens are pieces of any length."""
 
-    def __init__(self, stops: tuple[str, ...], min_tokens: int = 0) -> None:
+    def __init__(self, stops: tuple[str, ...], min_tokens: int = 0, *, kept: bool = False) -> None:
         self._tokens: dict[int, bytes] = {}
-        manner = Manner(Marks({}), stop=stops)
+        manner = Manner(Marks({}), stop=stops, keeps_stop=kept)
         self._transcript = Transcript(self._tokens, manner, min_tokens)
 
     @property
@@ -77,6 +77,19 @@ def test_no_more_is_held_back_than_could_become_a_stop_string(
 def test_the_stop_string_that_is_complete_first_counts(pieces: list[str], shown: str) -> None:
     watcher = StopStrings(("abcd", "bc"))
     assert "".join(map(watcher.feed, pieces)) == shown
+
+
+@given(pieces=st.lists(letters, max_size=8), stops=stops)
+def test_a_stop_string_is_the_last_that_is_shown_on_request(
+    pieces: list[str], stops: tuple[str, ...]
+) -> None:
+    watcher, whole = StopStrings(stops, kept=True), "".join(pieces)
+    shown = ""
+    for piece in pieces:
+        shown += "" if watcher.met else watcher.feed(piece)
+    shown += watcher.close()
+    ends = [n for n in range(1, len(whole) + 1) if whole[:n].endswith(stops)]
+    assert shown == (whole[: ends[0]] if ends else whole)
 
 
 def test_without_stop_strings_nothing_is_held() -> None:

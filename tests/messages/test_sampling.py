@@ -23,8 +23,9 @@ TINIEST = math.ulp(0.0)
         ("top_p", -0.1),
         ("top_p", math.nextafter(1.0, 2.0)),
         ("top_p", math.nan),
-        ("max_tokens", 0),
-        ("max_tokens", -5),
+        ("max_tokens", -1),
+        ("repetition_penalty", math.inf),
+        ("bad_words", ("fine", "")),
         ("stop", ("fine", "")),
     ],
 )
@@ -35,7 +36,7 @@ def test_what_no_sampler_could_do_cannot_be_said(field: str, value: object) -> N
 
 def test_the_ends_of_every_range_are_in_it() -> None:
     Sampling(temperature=0.0, top_p=TINIEST, max_tokens=1, stop=())
-    Sampling(temperature=2.0, top_p=1.0)
+    Sampling(temperature=2.0, top_p=1.0, max_tokens=0, repetition_penalty=1e9)
 
 
 @given(

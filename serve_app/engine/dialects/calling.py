@@ -1,7 +1,7 @@
 """What every way of calling tools has in common."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Protocol
 
@@ -38,6 +38,19 @@ class Calls(Protocol):
         ...
 
     def begin(self, number: int) -> Call: ...
+
+    def unfinished(self, text: str) -> str | None:
+        """The tool of a call that ends within its name; empty: one of several.
+
+        None: the text is no such call.
+        """
+        ...
+
+
+def the_only(names: Iterable[str]) -> str | None:
+    """None: there is none; empty: there are several."""
+    found = list(names)
+    return (found[0] if len(found) == 1 else "") if found else None
 
 
 def opened(number: int, name: str) -> CallOpened:

@@ -9,7 +9,7 @@ from serve_app.engine.dialects.chatglm3 import PREFIX
 from serve_app.engine.dialects.prompt import Part, offered
 from serve_app.engine.dialects.slots import check_unicode
 from serve_app.errors import InvalidRequest
-from serve_app.messages import ChatRequest, Message, Role
+from serve_app.messages import ChatRequest, Ending, Message, Role
 
 
 class ChatGlm2Prompt:
@@ -25,6 +25,12 @@ class ChatGlm2Prompt:
         """Yield the prompt; raises InvalidRequest for what cannot be spelt."""
         if offered(request):
             raise InvalidRequest("This model cannot call tools.", "tools")
+        if request.ending is not Ending.ANSWER:
+            raise InvalidRequest(
+                "This model's prompts end where an answer begins; leave 'add_generation_prompt' and"
+                " 'continue_final_message' out.",
+                "messages",
+            )
         if request.messages[-1].role is not Role.USER:
             raise InvalidRequest("For this model the last message must be a user's.", "messages")
         yield from self._prefix

@@ -11,7 +11,7 @@ from serve_app.engine.dialects.prompt import Part, offered
 from serve_app.engine.dialects.pythonic import code_of
 from serve_app.engine.dialects.slots import check_unicode
 from serve_app.engine.dialects.spelling import call_param, function, json_object
-from serve_app.messages import ChatRequest, Message, Role, Tool
+from serve_app.messages import ChatRequest, Ending, Message, Role, Tool
 
 PREFIX = ("[gMASK]", "sop")
 TOOLS_TITLE = (
@@ -34,7 +34,8 @@ class ChatGlm3Prompt:
         for number, message in enumerate(request.messages):
             check_unicode(message.content, f"messages[{number}].content")
             yield from self._message(number, message)
-        yield self._roles[Role.ASSISTANT]
+        if request.ending is Ending.ANSWER:
+            yield self._roles[Role.ASSISTANT]
 
     def _message(self, number: int, message: Message) -> Iterator[Part]:
         if message.content or not message.tool_calls:

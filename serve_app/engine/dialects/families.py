@@ -18,7 +18,16 @@ from serve_app.engine.dialects.tagged import TaggedCalls
 from serve_app.engine.dialects.vocabulary import Vocabulary
 from serve_app.engine.grammar.form import Form, Headed, Opening, Spelling, Tagged
 from serve_app.errors import InvalidRequest
-from serve_app.messages import ChatRequest, CompletionRequest, Message, Request, Role, Sampling
+from serve_app.messages import (
+    ChatRequest,
+    CompletionRequest,
+    Ending,
+    Message,
+    Request,
+    Role,
+    Sampling,
+    ToolMode,
+)
 
 
 class Prompt(Protocol):
@@ -93,9 +102,10 @@ class Dialect:
         self._family, self._prompt = _own_way(control) or _by_template(template, source, control)
         self._spelling = {token: word for word, token in control.items()}
         self._marks = Marks(control)
+        self._marks_without_roles = self._marks.without_roles()
         self._thinks = Mark.THINK.value in source
         self._chats = bool(source) or not isinstance(self._prompt, TemplatePrompt)
-        self._opening = lru_cache(self._render_opening)  # of three: True, False and None
+        self._opened = lru_cache(self._render_opening)  # of three: True, False and None
 
     @property
     def name(self) -> str:
@@ -110,27 +120,29 @@ class Dialect:
             raise InvalidRequest("This model has no chat template: it completes text only.")
         return list(self._prompt.parts(request))
 
-    def completion(self, stop: tuple[str, ...] = ()) -> Manner:
+    def completion(self, sampling: Sampling) -> Manner:
         """What to expect where no roles are: text, and nothing but text."""
-        return Manner(self._marks, stop=stop)
+        marks = self._marks if sampling.hides_special else Marks({})
+        return Manner(marks, stop=sampling.stop, keeps_stop=sampling.keeps_stop)
 
     def answer(self, request: ChatRequest) -> Manner:
         """What to expect of the answer."""
-        offer = {tool.name: tool for tool in offered(request)}
         choice = request.tool_choice
-        if choice.name is not None:
-            offer = {name: tool for name, tool in offer.items() if name == choice.name}
-        opening = self._opening(request.thinking)
-        thinking = opening.rstrip("\n").endswith(Mark.THINK.value)
+        offer = {tool.name: tool for tool in offered(request) if choice.admits(tool.name)}
+        opening = self._opening(request)
+        sampling = request.sampling
+        shows_roles = not offer and not sampling.hides_special
         return Manner(
-            self._marks,
-            begins=State.PAUSE if thinking else State.HEAD,
+            self._marks_without_roles if shows_roles else self._marks,
+            begins=_begins(request, opening),
             margin=self._family.margin,
             first_margin="" if opening.endswith("\n") else self._family.margin,
             thinks=self._thinks,
             calls=self._family.calls(offer, self._marks) if offer else None,
             parallel=choice.parallel,
-            stop=request.sampling.stop,
+            demanded=choice.mode is ToolMode.REQUIRED,
+            stop=sampling.stop,
+            keeps_stop=sampling.keeps_stop,
         )
 
     def form(self, request: Request) -> Form | None:
@@ -142,13 +154,19 @@ class Dialect:
             tools=tuple(offered(request)),
             choice=request.tool_choice,
             spelling=self._family.spelling(self._marks),
-            opening=self._may_open(request.thinking),
+            opening=self._may_open(request),
         )
         return form if form.binding else None
 
-    def _may_open(self, thinking: bool | None) -> Opening:
+    def _opening(self, request: ChatRequest) -> str:
+        """What the prompt ends with after the last role's token."""
+        return self._opened(request.thinking) if request.ending is Ending.ANSWER else ""
+
+    def _may_open(self, request: ChatRequest) -> Opening:
         """What may stand before an answer that is bound."""
-        opening = self._opening(thinking)
+        if request.ending is Ending.CONTINUED:
+            return Opening()
+        opening, thinking = self._opening(request), request.thinking
         margin = 0 if opening.endswith("\n") else 1
         think, unthink = self._marks.spelt(Mark.THINK), self._marks.spelt(Mark.UNTHINK)
         if opening.rstrip("\n").endswith(Mark.THINK.value):
@@ -164,6 +182,13 @@ class Dialect:
         parts = self._prompt.parts(request)
         text = "".join(self._spelling[p] if isinstance(p, int) else p for p in parts)
         return text.rpartition(Mark.TURN.value)[2]
+
+
+def _begins(request: ChatRequest, opening: str) -> State:
+    if request.ending is Ending.CONTINUED:
+        return State.CONTENT
+    thinking = opening.rstrip("\n").endswith(Mark.THINK.value)
+    return State.PAUSE if thinking else State.HEAD
 
 
 def _own_way(control: Mapping[str, int]) -> tuple[Family, Prompt] | None:

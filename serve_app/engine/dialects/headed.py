@@ -6,7 +6,7 @@ ends before that, the call ends with it; if max_tokens cuts it, it stays unfinis
 
 from collections.abc import Iterator
 
-from serve_app.engine.dialects.calling import Offer, Progress, opened
+from serve_app.engine.dialects.calling import Offer, Progress, opened, the_only
 from serve_app.engine.dialects.marks import TURNS, shown
 from serve_app.engine.dialects.pieces import Arguments, Piece
 from serve_app.engine.dialects.tape import Tape
@@ -27,6 +27,12 @@ class HeadedCalls:
 
     def begin(self, number: int) -> "JsonCall":
         return JsonCall(number)
+
+    def unfinished(self, text: str) -> str | None:
+        name, end, _ = text.partition("\n")
+        if self.opens(text) is not None:
+            return None
+        return name if end else the_only(each for each in self._offer if each.startswith(name))
 
 
 def heads(text: str, offer: Offer, beginnings: tuple[str, ...]) -> bool | None:

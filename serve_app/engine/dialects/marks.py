@@ -44,7 +44,10 @@ class Marks:
     """How one vocabulary spells the marks."""
 
     def __init__(self, control: Mapping[str, int]) -> None:
-        """`control` are the tokens that no user's text can spell, by how they are written."""
+        """`control` are the tokens that no user's text can spell, by how they are written.
+
+        Those that are left out mean nothing where they stand.
+        """
         ends = {control[word]: _SIGNS[Mark.END] for word in _ENDS if word in control}
         self.by_token = ends | {control[m.value]: _SIGNS[m] for m in Mark if m.value in control}
         self._words = {
@@ -54,6 +57,11 @@ class Marks:
         self.meaning = {word: mark for mark, word in self._words.items()}
         self._control = control
         self._watch = lru_cache(lambda marks: Watch(map(self.word, marks)))
+
+    def without_roles(self) -> "Marks":
+        """For answers in which roles divide nothing."""
+        roles = {*_ENDS, *(mark.value for mark in ROLES)}
+        return Marks({word: n for word, n in self._control.items() if word not in roles})
 
     def spelt(self, mark: Mark) -> int | str:
         """How the model writes it: the token of the mark, or its letters where there is none."""

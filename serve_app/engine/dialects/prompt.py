@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from serve_app.engine.dialects.slots import Segments, Slots, check_unicode, slot
 from serve_app.engine.dialects.spelling import Turns, function
 from serve_app.errors import InvalidRequest
-from serve_app.messages import ChatRequest, Message, Role, Tool, ToolMode
+from serve_app.messages import ChatRequest, Ending, Message, Role, Tool, ToolMode
 
 _FRAMES = 256  # rendered templates to remember, one a shape of a conversation
 _FRAME_TURNS = 64  # longer ones are rendered anew: 10 us a turn, against memory without bound
@@ -17,6 +17,13 @@ _FRAME_TEXT = 16_384  # characters, likewise
 
 Part = int | str  # a control token's id, or text in which nothing is special
 Frame = tuple[int | Segments, ...]
+
+
+class Telling(NamedTuple):
+    """What a template is told beside messages and tools."""
+
+    thinking: bool | None
+    opens_answer: bool
 
 
 class Shape(NamedTuple):
@@ -72,35 +79,39 @@ class TemplatePrompt:
     def parts(self, request: ChatRequest) -> Iterator[Part]:
         """Yield the prompt; raises InvalidRequest for what cannot be spelt."""
         contents = _contents(request.messages)
-        for part in self._frame(request):
+        frame = self._frame(request)
+        if request.ending is Ending.CONTINUED:
+            frame = _cut(frame, request.messages)
+        for part in frame:
             yield part if isinstance(part, int) else _fill(part, contents)
 
     def _frame(self, request: ChatRequest) -> Frame:
         messages, tools = request.messages, offered(request)
         shapes = tuple(_shape(number, each) for number, each in enumerate(messages))
+        telling = Telling(request.thinking, request.ending is Ending.ANSWER)
         if any(message.tool_calls for message in messages):
-            return self._render(messages, shapes, tools, request.thinking)
+            return self._render(messages, shapes, tools, telling)
         known = len(shapes) <= _FRAME_TURNS and _size(shapes, tools) <= _FRAME_TEXT
         frame = self._known_frame if known else self._plain_frame
-        return frame(shapes, tools, request.thinking)
+        return frame(shapes, tools, telling)
 
     def _plain_frame(
-        self, shapes: tuple[Shape, ...], tools: tuple[Tool, ...], thinking: bool | None
+        self, shapes: tuple[Shape, ...], tools: tuple[Tool, ...], telling: Telling
     ) -> Frame:
         """The frame of messages without calls: nothing in it is theirs but their shape."""
         messages = [Message(shape.role, "") for shape in shapes]
-        return self._render(messages, shapes, tools, thinking)
+        return self._render(messages, shapes, tools, telling)
 
     def _render(
         self,
         messages: Sequence[Message],
         shapes: Sequence[Shape],
         tools: tuple[Tool, ...],
-        thinking: bool | None,
+        telling: Telling,
     ) -> Frame:
         slots = Slots(self._control, 2 * len(messages))
         try:
-            text = self._apply(messages, shapes, slots, tools, thinking)
+            text = self._apply(messages, shapes, slots, tools, telling)
         except InvalidRequest:
             raise
         except Exception as error:  # a template is a program of the checkpoint's own
@@ -119,7 +130,7 @@ class TemplatePrompt:
         shapes: Sequence[Shape],
         slots: Slots,
         tools: tuple[Tool, ...],
-        thinking: bool | None,
+        telling: Telling,
     ) -> str:
         spoken = zip(messages, shapes, strict=True)
         turns: list[Mapping[str, Any]] = [
@@ -127,13 +138,14 @@ class TemplatePrompt:
             for number, (message, shape) in enumerate(spoken)
             for turn in self._turns(message, _Data(number, shape.content, shape.reasoning, slots))
         ]
+        thinking = telling.thinking
         options: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
         if tools and self._tools_in_turn:
             turns.insert(0, {"role": "system", "content": "", "tools": _described(tools, slots)})
         elif tools:
             options["tools"] = _described(tools, slots)
         return self._template.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **options
+            turns, tokenize=False, add_generation_prompt=telling.opens_answer, **options
         )
 
 
@@ -167,6 +179,27 @@ def _contents(messages: Sequence[Message]) -> list[str]:
         check_unicode(message.reasoning, f"messages[{number}].reasoning_content")
         contents += [message.content.strip(), message.reasoning.strip()]
     return contents
+
+
+def _cut(frame: Frame, messages: Sequence[Message]) -> Frame:
+    """A frame up to the end of the last message's text, as transformers cuts it.
+
+    Blanks at the end of the text stay if the template keeps them.
+    """
+    last, content = 2 * (len(messages) - 1), messages[-1].content
+    blanks = content[len(content.rstrip()) :]
+    places = [place for place, part in enumerate(frame) if isinstance(part, tuple) and last in part]
+    part = frame[places[-1]] if places and not messages[-1].tool_calls else ()
+    if not isinstance(part, tuple) or not part:
+        raise InvalidRequest(
+            "Only a last message of text alone can be continued; leave"
+            " 'continue_final_message' out.",
+            f"messages[{len(messages) - 1}]",
+        )
+    end = part.index(last) + 1
+    kept = "".join(each for each in part[end : end + 1] if isinstance(each, str))
+    tail = (blanks,) if blanks and kept.startswith(blanks) else ()
+    return (*frame[: places[-1]], (*part[:end], *tail))
 
 
 def _fill(segments: Segments, contents: Sequence[str]) -> str:

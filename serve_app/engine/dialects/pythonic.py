@@ -39,6 +39,9 @@ class PythonicCalls:
     def begin(self, number: int) -> "PythonCall":
         return PythonCall(number)
 
+    def unfinished(self, text: str) -> None:  # noqa: ARG002 - calls in Python are never demanded
+        return None
+
 
 class PythonCall:
     """Keeps a call's text until it is known to be one."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from serve_app.engine.dialects.calling import Call, Calls, Progress
+from serve_app.engine.dialects.calling import Call, Calls, Progress, opened
 from serve_app.engine.dialects.marks import ROLES, SIGNS, Mark, Marks, shown
 from serve_app.engine.dialects.pieces import CallOpened, Piece, Text
 from serve_app.engine.dialects.tape import Tape
@@ -57,7 +57,9 @@ class Manner:
     thinks: bool = False  # whether the marks around thoughts mean anything
     calls: Calls | None = None  # None: no tools were offered
     parallel: bool = True  # whether another call may follow the first
+    demanded: bool = False  # whether the answer can be nothing but calls
     stop: tuple[str, ...] = ()
+    keeps_stop: bool = False  # whether what ended the answer is shown
 
     def exits(self, state: State) -> dict[Mark, State]:
         """Without those that mean nothing in this answer."""
@@ -129,7 +131,7 @@ class Speech:
             return False
         calls = self._manner.calls
         opens = calls.opens(body) if calls else False
-        if opens is None and not over:
+        if opens is None and (not over or self._is_cut_off(body)):
             return False
         if opens or not self._spoke:
             self._tape.drop(len(text) - len(body))
@@ -150,11 +152,11 @@ class Speech:
         text = self._tape.text
         found = self._find(text)
         if not found:
-            self._show(len(text) if over else self._certain(text))
+            self._show(self._certain(text) if not over or self._manner.demanded else len(text))
             return False
         mark = self._manner.marks.meaning.get(found.word)
         if not mark:
-            self._show(found.at)
+            self._show(found.at + (len(found.word) if self._manner.keeps_stop else 0))
             self.stopped = True
             return False
         end = found.at if mark in ROLES else self._before_margin(text, found.at)
@@ -189,6 +191,8 @@ class Speech:
 
     def _listen(self, over: bool) -> bool:
         self._call = self._call or self._begin_call()
+        if over and self._is_cut_off(self._tape.text):
+            return False
         progress = Progress.WAITS
         for item in self._call.read(self._tape, over=over):
             if isinstance(item, Progress):
@@ -200,6 +204,17 @@ class Speech:
         if progress is not Progress.WAITS:
             self._hang_up(done=progress is Progress.DONE)
         return progress is not Progress.WAITS
+
+    def _is_cut_off(self, text: str) -> bool:
+        """Whether a demanded call ends within its name; it is a call all the same."""
+        calls = self._manner.calls
+        name = calls.unfinished(text) if calls and self._manner.demanded else None
+        if name is None:
+            return False
+        self._tape.drop(len(self._tape.text))
+        if name:
+            self._out.append(opened(self._opened, name))
+        return True
 
     def _begin_call(self) -> Call:
         if not self._manner.calls:

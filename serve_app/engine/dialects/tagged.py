@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 from enum import Enum, auto
 
 from serve_app.engine.dialects.arguments import ANY, STRING, Kinds, as_json, kinds_by_name, quoted
-from serve_app.engine.dialects.calling import Offer, Progress, opened
+from serve_app.engine.dialects.calling import Offer, Progress, opened, the_only
 from serve_app.engine.dialects.marks import Mark, Marks, shown
 from serve_app.engine.dialects.pieces import Arguments, Piece, Places, Text
 from serve_app.engine.dialects.tape import Tape
@@ -64,6 +64,12 @@ class TaggedCalls:
 
     def begin(self, number: int) -> "TaggedCall":
         return TaggedCall(number, self)
+
+    def unfinished(self, text: str) -> str | None:
+        name = text.removeprefix(self.begins)
+        if name == text or not self.may_be_name(name):
+            return None
+        return the_only(each for each in self.offer if each.startswith(name.strip()))
 
 
 class TaggedCall:

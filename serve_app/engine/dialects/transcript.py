@@ -22,6 +22,7 @@ class Transcript:
         self._decoder = _Decoder("replace")
         self._tape = Tape()
         self._speech = Speech(manner, self._tape)
+        self._keeps_stop = manner.keeps_stop
         self._min_tokens = min_tokens
         self._tokens = 0
 
@@ -47,6 +48,13 @@ class Transcript:
         if self._tokens < self._min_tokens:
             self._speech.spare()
         return self._speech.read() if text else []
+
+    def end(self, token: int) -> list[Piece]:
+        """Take the token that ended the answer: it is shown only where that is wished."""
+        if token in self._signs or self._keeps_stop:
+            return self.add(token)
+        self._tokens += 1
+        return []
 
     def _text(self, token: int) -> str:
         sign = self._signs.get(token)

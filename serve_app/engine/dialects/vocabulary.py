@@ -51,6 +51,7 @@ class Vocabulary:
     def __init__(self, backend: Backend) -> None:
         added = backend.get_added_tokens_decoder()
         self.control = {each.content: n for n, each in added.items() if _is_control(each)}
+        self.written = {number: word for word, number in self.control.items()}
         self.token_bytes = _token_bytes(backend.get_vocab(), added, self.control)
         self._lead = " " if _is_sentence_pieces(backend.get_vocab()) else ""  # before each text
         self._literal = _literal(backend, self.control)

@@ -63,7 +63,9 @@ def _chances(logits: Tensor, asked: list[Asked]) -> Iterator[Chances]:
 def _slice(logprobs: Tensor, asked: list[Asked]) -> Iterator[Chances]:
     own = logprobs.gather(-1, torch.tensor([[token] for token, _ in asked], device=logprobs.device))
     most = max(count for _, count in asked)
+    ranks = (logprobs > own).sum(-1) + 1
     ranked = logprobs.topk(min(max(most, MOST), logprobs.shape[-1]) if most else 0)
     tops = zip(ranked.indices.tolist(), ranked.values.tolist(), strict=True)
-    for (_, count), logprob, top in zip(asked, own[:, 0].tolist(), tops, strict=True):
-        yield Chances(logprob, tuple(zip(*(side[:count] for side in top), strict=True)))
+    drawn = zip(own[:, 0].tolist(), ranks.tolist(), strict=True)
+    for (_, count), (logprob, rank), top in zip(asked, drawn, tops, strict=True):
+        yield Chances(logprob, tuple(zip(*(side[:count] for side in top), strict=True)), rank)

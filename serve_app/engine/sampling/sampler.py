@@ -1,9 +1,9 @@
 """Logits [B, V] to tokens [B]: rows of every kind side by side, in vLLM's order.
 
-That is (docs.vllm.ai/en/v0.22.1/api/vllm/v1/sample/sampler): min_tokens, logit_bias, penalties;
-then the likeliest token, or temperature, min_p, top_k, top_p and a draw. A token depends on its
-row's own logits, tokens, seed and position, never on its neighbours or on what was drawn before;
-so an answer is the same in any batch, and after a preemption.
+That is (docs.vllm.ai/en/v0.22.1/api/vllm/v1/sample/sampler): allowed tokens, bad words, min_tokens,
+logit_bias, penalties; then the likeliest token, or temperature, min_p, top_k, top_p and a draw. A
+token depends on its row's own logits, tokens, seed and position, never on its neighbours or on what
+was drawn before; so an answer is the same in any batch, and after a preemption.
 """
 
 from collections.abc import Sequence as Many
@@ -19,7 +19,7 @@ from serve_app.engine.sampling.filters import narrow
 from serve_app.engine.sampling.grammar import allow_only
 from serve_app.engine.sampling.lottery import draw, uniform
 from serve_app.engine.sampling.penalties import penalise
-from serve_app.engine.sampling.shifts import shift
+from serve_app.engine.sampling.shifts import keep_allowed, shift
 from serve_app.engine.sampling.tally import Tally
 from serve_app.engine.sequence import Sequence
 
@@ -58,6 +58,7 @@ class Sampler:
         return torch.where(best.isfinite(), tokens, _NONE)
 
     def _edit(self, logits: Tensor, sequences: list[Sequence]) -> None:
+        keep_allowed(logits, sequences)
         shift(logits, sequences)
         places = [place for place, each in enumerate(sequences) if each.choice.penalises]
         if places:

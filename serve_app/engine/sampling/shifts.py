@@ -1,4 +1,4 @@
-"""What is added to the logits of single tokens: biases, and -inf where an answer may not end."""
+"""What is added to the logits of single tokens: biases, and -inf where one may not come."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence as Many
@@ -7,6 +7,16 @@ import torch
 from torch import Tensor
 
 from serve_app.engine.sequence import Sequence
+
+
+def keep_allowed(logits: Tensor, sequences: Many[Sequence]) -> None:
+    """Set logits [B, V] to -inf, in place, but for the tokens that a choice allows."""
+    for row, sequence in zip(logits, sequences, strict=True):
+        if sequence.choice.allowed:
+            index = torch.tensor(sequence.choice.allowed, device=logits.device)
+            kept = row[index]
+            row.fill_(float("-inf"))
+            row[index] = kept
 
 
 def shift(logits: Tensor, sequences: Many[Sequence]) -> None:
@@ -30,4 +40,14 @@ def _shifts(sequence: Sequence) -> Iterator[tuple[int, float]]:
     early = sequence.completion_tokens < choice.min_tokens
     if early and not (matcher and matcher.finished):
         yield from ((token, float("-inf")) for token in choice.held_back)
+    yield from ((token, float("-inf")) for token in _completing(sequence))
     yield from choice.logit_bias
+
+
+def _completing(sequence: Sequence) -> Iterator[int]:
+    """Tokens that would complete what is banned; what the prompt says begins nothing."""
+    said = sequence.completion_tokens
+    for *before, last in sequence.choice.banned:
+        begun = len(before)
+        if begun <= said and (not begun or sequence.tokens[-begun:] == before):
+            yield last

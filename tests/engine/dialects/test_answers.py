@@ -14,6 +14,8 @@ from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.messages import (
     ChatRequest,
     CompletionRequest,
+    Ending,
+    Request,
     Sampling,
     Tool,
     ToolChoice,
@@ -25,6 +27,7 @@ from tests.engine.dialects.spoken import (
     TEMPLATES,
     WEATHER,
     answer,
+    assistant,
     call,
     chat,
     checkpoint,
@@ -337,3 +340,98 @@ def test_all_special_tokens_are_hidden() -> None:
     transcript = tokenizer.transcript(PLAIN)
     assert [transcript.add(token) for token in tags(fast, *SPECIAL)] == [[]] * len(SPECIAL)
     assert transcript.close() == []
+
+
+DEMAND = chat(user("?"), tools=TOOLS, tool_choice=ToolChoice(ToolMode.REQUIRED))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pieces"),
+    [
+        ("GLM-4", "get_w", call(0, "get_weather", "")[:1]),
+        ("GLM-4", "get_weather", call(0, "get_weather", "")[:1]),
+        ("GLM-4", "search\n", call(0, "search", "")[:1]),
+        ("GLM-4", "search\n{", call(0, "search", "{")),
+        ("GLM-4", f"{CALL_4}<|assistant|>sea", [*CALLED, *call(1, "search", "")[:1]]),
+        ("GLM-4.5", "<tool_call>get_w", call(0, "get_weather", "")[:1]),
+        ("GLM-4.5", "<tool_call>search\n<arg_key>a", call(0, "search", '{"a')),
+        ("GLM-4.5", f"{CALL_45}<tool_call>", [*CALLED]),
+    ],
+)
+def test_a_demanded_call_that_is_cut_off_is_a_call(
+    name: str, text: str, pieces: list[Piece]
+) -> None:
+    assert heard(name, text, DEMAND) == pieces
+
+
+def test_of_a_demanded_call_whose_tool_is_not_certain_nothing_is_shown() -> None:
+    twins = chat(
+        user("?"),
+        tools=(Tool("get_time"), Tool("get_date")),
+        tool_choice=ToolChoice(ToolMode.REQUIRED),
+    )
+    assert heard("GLM-4", "get_", twins) == []
+    assert heard("GLM-4.5", "<tool_call>get_", twins) == []
+    assert heard("GLM-4", "get_t", twins) == call(0, "get_time", "")[:1]
+
+
+def test_a_demanded_call_has_no_content_where_its_tag_is_cut_off() -> None:
+    tokenizer = ChatTokenizer(checkpoint(TEMPLATES["GLM-4.5"], tags=()))
+    assert answer(tokenizer, DEMAND, tokenizer.encode("<tool_c")) == []
+
+
+def test_some_tools_alone_may_be_called() -> None:
+    some = chat(user("?"), tools=TOOLS, tool_choice=ToolChoice(allowed=("search",)))
+    assert heard("GLM-4", "search\n{}", some) == call(0, "search", "{}")
+    assert heard("GLM-4", CALL_4, some) == [content(CALL_4)]
+
+
+def ending(name: str, text: str, end: str, request: Request = PLAIN) -> list[Piece]:
+    """What is shown of an answer whose last token is `end`."""
+    tokenizer, fast = spoken(name)
+    transcript = tokenizer.transcript(request)
+    *tokens, last = fast(text + end, add_special_tokens=False)["input_ids"]
+    pieces = [piece for token in tokens for piece in transcript.add(token)]
+    return joined([*pieces, *transcript.end(last), *transcript.close()])
+
+
+@pytest.mark.parametrize(
+    ("sampling", "shown"),
+    [
+        (Sampling(), "Hi"),
+        (Sampling(keeps_stop=True), "Hi!"),
+        (Sampling(stop=("i",)), "H"),
+    ],
+)
+def test_what_ended_an_answer_is_shown_on_request_alone(sampling: Sampling, shown: str) -> None:
+    assert ending("GLM-4", "Hi", "!", chat(user("?"), sampling=sampling)) == [content(shown)]
+    completion = CompletionRequest("r", "glm", "x", sampling)
+    assert ending("GLM-4", "Hi", "!", completion) == [content(shown)]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "shown"),
+    [
+        (Sampling(), "ab"),
+        (Sampling(hides_special=False), "a[MASK]b"),
+        (Sampling(hides_special=False, keeps_stop=True), "a[MASK]b<|user|>"),
+        (Sampling(keeps_stop=True), "ab"),
+    ],
+)
+def test_control_tokens_are_shown_on_request_alone(sampling: Sampling, shown: str) -> None:
+    completion = CompletionRequest("r", "glm", "x", sampling)
+    assert ending("GLM-4.5", "a[MASK]b", "<|user|>", completion) == [content(shown)]
+    request = chat(user("?"), sampling=sampling)
+    assert ending("GLM-4.5", "a[MASK]b", "<|user|>", request) == [content(shown)]
+
+
+def test_tags_of_a_completion_are_text_like_any_other_on_request() -> None:
+    completion = CompletionRequest("r", "glm", "x", Sampling(hides_special=False))
+    text = f"\n<think>a</think>{CALL_45}<|assistant|>\n"
+    assert ending("GLM-4.5", text, "!", completion) == [content(text)]
+
+
+def test_a_continued_message_goes_on_with_its_next_letter() -> None:
+    request = chat(user("?"), assistant("I "), ending=Ending.CONTINUED)
+    assert heard("GLM-4", "\nam", request) == [content("\nam")]
+    assert heard("GLM-Z1", "am</think>", request) == [content("am</think>")]

@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.errors import InvalidRequest
-from serve_app.messages import ChatRequest, Message, Role, Tool, ToolChoice, ToolMode
+from serve_app.messages import ChatRequest, Ending, Message, Role, Tool, ToolChoice, ToolMode
 from tests.engine.dialects.spoken import (
     GLM_4,
     GLM_4_0414,
@@ -160,3 +160,32 @@ def test_half_a_surrogate_pair_is_refused_wherever_it_stands(message: Message, f
     with pytest.raises(InvalidRequest) as refusal:
         prompt(GLM_4_5, chat(user("?"), message))
     assert refusal.value.param == f"messages[1].{field}"
+
+
+TEMPLATED = [GLM_4, GLM_4_0414, GLM_Z1, GLM_4_5]
+
+
+@pytest.mark.parametrize("template", TEMPLATED)
+def test_without_an_opening_the_prompt_ends_with_the_last_message(template: str) -> None:
+    whole = prompt(template, chat(user("Hi"), assistant("Ho")))
+    ended = prompt(template, chat(user("Hi"), assistant("Ho"), ending=Ending.NOTHING))
+    assert whole.startswith(ended)
+    assert ended.endswith("Ho")
+
+
+@pytest.mark.parametrize("template", TEMPLATED)
+@pytest.mark.parametrize("said", ["Ho", "Ho ", "Ho\n", " Ho", "Ho <|user|> Ho"])
+def test_a_message_is_continued_as_transformers_does(template: str, said: str) -> None:
+    conversation = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}]
+    expected = checkpoint(template).apply_chat_template(
+        conversation, tokenize=False, continue_final_message=True
+    )
+    request = chat(user("Hi"), assistant(said), ending=Ending.CONTINUED)
+    assert prompt(template, request) == expected
+
+
+@pytest.mark.parametrize("last", [assistant(""), assistant("Ho", ("a", "{}")), assistant(" ")])
+def test_only_a_text_can_be_continued(last: Message) -> None:
+    with pytest.raises(InvalidRequest, match="text alone") as refusal:
+        prompt(GLM_4_5, chat(user("Hi"), last, ending=Ending.CONTINUED))
+    assert refusal.value.param == "messages[1]"
