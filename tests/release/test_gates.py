@@ -1,0 +1,174 @@
+"""Gates: what refuses a candidate, what lets it pass, and what can only wait."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from k8s.checks import Facts
+from k8s.gates import GATES, judge
+from k8s.road import UNDER_WAY, Outcome, Phase, Thresholds, Verdict
+from k8s.samples import Histogram, Sample
+
+BOUNDS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 1.0, 2.5, float("inf"))
+TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, float("inf"))
+QUICK = (0, 50, 30, 10, 6, 3, 1, 0, 0, 0)
+SLOW = (0, 0, 0, 0, 0, 20, 50, 20, 10, 0)
+LENGTHS = (0, 5, 15, 40, 30, 10, 0)
+ALL_PASS: Mapping[str, str] = {}
+
+
+def sample(scale: float = 1.0, **changed: Any) -> Sample:
+    """A hundred ordinary requests, `scale` times."""
+
+    def scaled(bounds: tuple[float, ...], counts: tuple[float, ...]) -> Histogram:
+        return Histogram(bounds, tuple(scale * each for each in counts))
+
+    ordinary: dict[str, Any] = {
+        "finished": {"stop": 90 * scale, "length": 10 * scale},
+        "ttft": scaled(BOUNDS, QUICK),
+        "itl": scaled(BOUNDS, QUICK),
+        "tpot": scaled(BOUNDS, QUICK),
+        "lengths": scaled(TOKENS, LENGTHS),
+        "screened": 100 * scale,
+        "blocked": 0.0,
+    }
+    return Sample(**(ordinary | changed))
+
+
+def facts(candidate: Sample | None = None, **changed: Any) -> Facts:
+    given: dict[str, Any] = {
+        "thresholds": Thresholds(),
+        "candidate": sample(2) if candidate is None else candidate,
+        "stable": sample(50),
+        "ready": 1,
+        "looks": 60,
+    }
+    return Facts(**(given | changed))
+
+
+def outcomes(given: Facts, phase: Phase = Phase.CANARY) -> dict[str, Outcome]:
+    return {each.check: each.outcome for each in judge(phase, given)}
+
+
+def unlike_pass(given: Facts, phase: Phase = Phase.CANARY) -> dict[str, str]:
+    return {name: str(each) for name, each in outcomes(given, phase).items() if each != "PASS"}
+
+
+def test_every_phase_under_way_has_a_gate() -> None:
+    assert set(GATES) == UNDER_WAY
+
+
+@pytest.mark.parametrize("phase", [Phase.MIRRORING, Phase.CANARY])
+def test_a_candidate_like_the_stable_version_passes(phase: Phase) -> None:
+    assert unlike_pass(facts(), phase) == ALL_PASS
+
+
+def test_a_better_candidate_passes() -> None:
+    quicker = Histogram(BOUNDS, (200, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    assert unlike_pass(facts(sample(2, ttft=quicker, itl=quicker, tpot=quicker))) == ALL_PASS
+
+
+@pytest.mark.parametrize(
+    ("changed", "check"),
+    [
+        ({"finished": {"stop": 150.0, "length": 20.0, "error": 30.0}}, "success-rate"),
+        ({"ttft": Histogram(BOUNDS, tuple(2.0 * n for n in SLOW))}, "ttft-p95"),
+        ({"itl": Histogram(BOUNDS, tuple(2.0 * n for n in SLOW))}, "itl-p99"),
+        ({"tpot": Histogram(BOUNDS, tuple(2.0 * n for n in SLOW))}, "time-per-token"),
+        ({"lengths": Histogram(TOKENS, (200, 0, 0, 0, 0, 0, 0))}, "empty-rate"),
+        ({"lengths": Histogram(TOKENS, (0, 0, 0, 0, 0, 0, 200))}, "length-drift"),
+        ({"finished": {"stop": 20.0, "length": 180.0}}, "finish-mix"),
+        ({"blocked": 60.0}, "verdict-rate"),
+    ],
+)
+def test_a_worse_candidate_is_refused_by_the_check_of_that_name(
+    changed: dict[str, Any], check: str
+) -> None:
+    assert outcomes(facts(sample(2, **changed)))[check] is Outcome.FAIL
+
+
+def test_a_candidate_that_breaks_is_refused_before_it_has_enough_requests() -> None:
+    broken = sample(0.1, finished={"error": 10.0})
+    assert outcomes(facts(broken))["success-rate"] is Outcome.FAIL
+
+
+def test_two_bad_minutes_of_a_good_candidate_wait() -> None:
+    unlucky = sample(2, finished={"stop": 180.0, "length": 17.0, "error": 3.0})
+    assert outcomes(facts(unlucky))["success-rate"] is Outcome.WAIT
+
+
+def test_a_candidate_may_fail_as_often_as_the_stable_version_does() -> None:
+    sick = {"stop": 180.0, "length": 10.0, "error": 10.0}
+    given = facts(sample(2, finished=sick), stable=sample(2, finished=sick))
+    assert outcomes(given)["success-rate"] is Outcome.PASS
+
+
+def test_no_data_at_all_passes_nothing_but_what_needs_none() -> None:
+    given = facts(Sample(), stable=Sample(), unseen="Prometheus does not answer")
+    waiting = {name for name, each in outcomes(given).items() if each is Outcome.WAIT}
+    assert set(outcomes(given)) - waiting == {"ready", "restarts", "gpu-memory"}
+    assert not [each for each in outcomes(given).values() if each is Outcome.FAIL]
+    told = {each.message for each in judge(Phase.CANARY, given)}
+    assert "Prometheus does not answer" in told
+
+
+def test_too_few_requests_are_no_verdict() -> None:
+    passed = {name for name, each in outcomes(facts(sample(0.5))).items() if each == "PASS"}
+    assert passed == {"ready", "restarts", "gpu-memory"}
+
+
+def test_callers_who_hang_up_are_not_counted() -> None:
+    hung_up = sample(2, finished={"stop": 180.0, "length": 20.0, "abort": 100.0})
+    assert hung_up.requests == 200
+    assert hung_up.failures == 0
+
+
+def test_a_reason_nobody_knows_is_a_failure() -> None:
+    assert sample(1, finished={"gremlins": 3.0}).failures == 3
+
+
+def test_a_container_that_ended_refuses_the_candidate() -> None:
+    assert outcomes(facts(restarts=1))["restarts"] is Outcome.FAIL
+
+
+def test_nobody_ready_is_waited_for() -> None:
+    assert outcomes(facts(ready=0))["ready"] is Outcome.WAIT
+
+
+def test_gpu_memory_is_checked_where_the_policy_asks() -> None:
+    asked = Thresholds(gpu_memory=0.9)
+    full, free = (sample(2, gpu_memory=used) for used in (0.95, 0.5))
+    assert outcomes(facts(full, thresholds=asked))["gpu-memory"] is Outcome.FAIL
+    assert outcomes(facts(free, thresholds=asked))["gpu-memory"] is Outcome.PASS
+    assert outcomes(facts(sample(2), thresholds=asked))["gpu-memory"] is Outcome.WAIT
+
+
+def test_mirrored_answers_must_be_near_the_stable_versions() -> None:
+    tenths = tuple(each / 10 for each in range(1, 11))
+    asked = Thresholds(similarity=0.5)
+    near = sample(2, similarity=Histogram(tenths, (0, 0, 0, 0, 0, 0, 0, 50, 50, 50)))
+    far = sample(2, similarity=Histogram(tenths, (50, 50, 50, 0, 0, 0, 0, 0, 0, 0)))
+    for given, outcome in ((near, Outcome.PASS), (far, Outcome.FAIL), (sample(2), Outcome.WAIT)):
+        told = outcomes(facts(given, thresholds=asked), Phase.MIRRORING)
+        assert told["similarity"] is outcome
+
+
+def test_an_evaluation_is_waited_for_and_its_checks_follow() -> None:
+    worse = Verdict(check="eval-bleu", outcome=Outcome.FAIL, message="3 points worse")
+    assert outcomes(facts(evaluation=None), Phase.EVALUATING)["evaluated"] is Outcome.WAIT
+    told = judge(Phase.EVALUATING, facts(evaluation=(worse,)))
+    assert [each.check for each in told] == ["ready", "evaluated", "eval-bleu"]
+
+
+def test_verdicts_carry_their_numbers() -> None:
+    verdict = next(e for e in judge(Phase.CANARY, facts()) if e.check == "ttft-p95")
+    assert verdict.samples == 200
+    assert verdict.limit == pytest.approx(1.25 * verdict.stable)
+    assert "ms" in verdict.message
+
+
+def test_the_chance_of_a_false_alarm_is_shared_out_over_all_looks() -> None:
+    assert facts().alpha == pytest.approx(0.01 / 60)
+    assert replace(facts(), looks=1).alpha == pytest.approx(0.01)
