@@ -1,0 +1,85 @@
+{{/* What all containers have, and the steps that bring the model before Ray starts. */}}
+
+{{- define "glm-model.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* A dict of root and writable. */}}
+{{- define "glm-model.container" -}}
+image: {{ include "glm-model.image" .root }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext:
+  {{- include "glm-model.securityContext" .root | nindent 2 }}
+volumeMounts:
+  {{- include "glm-model.mounts" . | nindent 2 }}
+{{- end }}
+
+{{/* HOME: Ray and torch write below it, and the image's own is read-only. */}}
+{{- define "glm-model.env" }}
+- {name: HOME, value: /tmp}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "glm-model.initContainers" -}}
+{{- if eq .Values.model.source "hub" }}
+- name: pull
+  {{- include "glm-model.container" (dict "root" . "writable" true) | nindent 2 }}
+  args: [models, pull, "{{ .Values.model.hub.repository }}@{{ .Values.model.hub.revision }}", --name, {{ .Values.model.name }}, --config, /etc/glm-serve/config.yaml]
+  env:
+    {{- print (include "glm-model.hubEnv" .) (include "glm-model.env" .) | trim | nindent 4 }}
+  resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
+{{- end }}
+{{- if ne .Values.model.source "box" }}
+- name: verify
+  {{- include "glm-model.container" (dict "root" . "writable" false) | nindent 2 }}
+  args: [models, verify, {{ .Values.model.name }}, --config, /etc/glm-serve/config.yaml]
+  env:
+    {{- include "glm-model.env" . | trim | nindent 4 }}
+  resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
+{{- end }}
+{{- end }}
+
+{{- define "glm-model.hubEnv" }}
+{{- with .Values.model.hub.endpoint }}
+- {name: HF_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+{{- with .Values.model.hub.tokenSecret }}
+{{- if .name }}
+- name: HF_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Resources with the GPUs of one replica; a dict of root, resources and gpus. */}}
+{{- define "glm-model.resources" -}}
+{{- $resources := deepCopy .resources }}
+{{- if .gpus }}
+{{- $limits := merge (dict .root.Values.gpuResource (int .gpus)) ($resources.limits | default dict) }}
+{{- $_ := set $resources "limits" $limits }}
+{{- end }}
+{{- toYaml $resources }}
+{{- end }}
+
+{{/* Ready is a real generation. Liveness never is: a busy or loading model is alive. */}}
+{{- define "glm-model.readyProbes" -}}
+startupProbe:
+  httpGet: {path: /ready, port: serve}
+  periodSeconds: 5
+  timeoutSeconds: 6
+  failureThreshold: {{ divf (include "glm-model.startup" .) 5 | ceil }}
+readinessProbe:
+  httpGet: {path: /ready, port: serve}
+  periodSeconds: 5
+  timeoutSeconds: 6
+  failureThreshold: 2
+{{- end }}
+
+{{/* The pod is told late that it leaves: first the cluster sends it nothing new. */}}
+{{- define "glm-model.notice" -}}
+preStop: {exec: {command: [sleep, {{ .Values.drain.notice | quote }}]}}
+{{- end }}

@@ -1,0 +1,80 @@
+{{/* What head and workers have in common, in both ways; a dict of root, group (.Values.head or
+     .Values.workers). */}}
+
+{{- define "glm-model.podSpec" -}}
+{{- $values := .root.Values }}
+{{- include "glm-model.anyPod" .root }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .group.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .group.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .group.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "glm-model.initContainers" .root | trim }}
+initContainers:
+  {{- . | nindent 2 }}
+{{- end }}
+volumes:
+  {{- include "glm-model.volumes" .root | nindent 2 }}
+{{- end }}
+
+{{/* What every pod has, that of `helm test` too. */}}
+{{- define "glm-model.anyPod" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A pod without any right at the API. */}}
+{{- define "glm-model.powerless" -}}
+serviceAccountName: {{ include "glm-model.serviceAccount" . }}
+automountServiceAccountToken: false
+{{- end }}
+
+{{/* A dict of root, component and group. */}}
+{{- define "glm-model.podMetadata" -}}
+labels:
+  {{- include "glm-model.podLabels" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+annotations:
+  glm-serve.io/config: |
+    {{- include "glm-model.settings" .root | nindent 4 }}
+  {{- with mergeOverwrite (dict) .root.Values.extraAnnotations .group.podAnnotations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "glm-model.spread" }}
+{{- range .Values.workers.spreadOver }}
+- topologyKey: {{ . }}
+  maxSkew: 1
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "glm-model.selector" $ | nindent 6 }}
+      app.kubernetes.io/component: worker
+{{- end }}
+{{- end }}

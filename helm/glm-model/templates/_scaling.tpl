@@ -1,0 +1,31 @@
+{{/* Autoscaling of plain workloads: by what waits and how long the first token takes, never by CPU.
+     A RayService scales itself. */}}
+
+{{- define "glm-model.metrics" -}}
+{{- if ne .Values.autoscaling.metrics "auto" -}}
+{{ .Values.autoscaling.metrics }}
+{{- else -}}
+{{ ternary "keda" "none" (and (.Capabilities.APIVersions.Has "keda.sh/v1alpha1") (ne .Values.autoscaling.prometheus "")) }}
+{{- end -}}
+{{- end }}
+
+{{/* What scales the workers, empty if nothing does. */}}
+{{- define "glm-model.scaler" -}}
+{{- $grows := gt (int .Values.replicas.max) (int .Values.replicas.min) }}
+{{- if and $grows (eq (include "glm-model.workloads" .) "plain") }}
+{{- include "glm-model.metrics" . }}
+{{- end }}
+{{- end }}
+
+{{/* Up at once and by half, for loading takes long; down by one worker after a quiet while. */}}
+{{- define "glm-model.behavior" -}}
+scaleUp:
+  stabilizationWindowSeconds: 0
+  policies:
+    - {type: Percent, value: 50, periodSeconds: 30}
+    - {type: Pods, value: 1, periodSeconds: 30}
+scaleDown:
+  stabilizationWindowSeconds: {{ .Values.autoscaling.scaleDownAfter }}
+  policies:
+    - {type: Pods, value: 1, periodSeconds: 60}
+{{- end }}
