@@ -59,10 +59,9 @@ class Answers:
         order = await self._read(Request(scope, receive))
         card = self._admission.admit(order)
         order = order.addressed(card.name)
-        request_id = order.envelope.request_id
-        head = replies.Head(request_id, int(self._wall_clock()), card)
+        head = replies.Head(order.answer_id, int(self._wall_clock()), card)
         async with attended(receive):
-            if order.stream:
+            if order.travel.stream:
                 await self._stream(order, head, send)
             else:
                 response = await self._complete(order, head)
@@ -97,7 +96,8 @@ class Answers:
         except Exception as error:
             if not stream.started:
                 raise
-            shown = failures.public(error, head.request_id)
+            request_id = order.envelope.request_id
+            shown = failures.public(error, request_id)
             code = HTTP_ERRORS[type(shown)].code  # the status has long been 200
-            log().warning("broken_stream", request_id=head.request_id, code=code)
+            log().warning("broken_stream", request_id=request_id, code=code)
             await stream.fail(shown)

@@ -6,6 +6,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from serve_app.errors import (
     HTTP_ERRORS,
@@ -65,14 +66,22 @@ async def told(request: Request, error: Exception) -> Response:
     return response(public(error, request_id(request.scope)))
 
 
-async def misdirected(_: Request, error: Exception) -> Response:
+async def misdirected(request: Request, error: Exception) -> Response:
     """Starlette's handler for its own two errors: no such path, no such method on it."""
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
     if allowed := headers.get("Allow"):
         answer = response(WrongMethod(f"This path does not take that method; use {allowed}."))
         answer.headers["allow"] = allowed
         return answer
-    return response(UnknownRoute("There is no such path; chat is at POST /v1/chat/completions."))
+    return response(UnknownRoute(f"There is no such path; there are {_paths(request)}."))
+
+
+def _paths(request: Request) -> str:
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    shown = [
+        f"{min((route.methods or {'GET'}) - {'HEAD'})} {route.path_format}" for route in routes
+    ]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 _SHOWN = HTTP_ERRORS.keys() - {EngineFailed}

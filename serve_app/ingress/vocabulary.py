@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve_app.errors import TooLong
+from serve_app.errors import InvalidRequest, TooLong
 from serve_app.ingress import body, wire
 from serve_app.ingress.admission import check_size
 from serve_app.ingress.cards import Cards
@@ -40,7 +40,10 @@ class Vocabulary:
         card = self._cards.find(model)
         if len(tokens) > card.context_tokens:
             raise TooLong(f"Send at most {card.context_tokens} tokens.", "tokens")
-        return _json({"prompt": await self._generator.spell(card.name, tokens)})
+        try:
+            return _json({"prompt": await self._generator.spell(card.name, tokens)})
+        except InvalidRequest as error:  # whoever spells does not know where the tokens stood
+            raise InvalidRequest(error.message, "tokens") from None
 
 
 def _json(content: dict[str, Any]) -> Response:

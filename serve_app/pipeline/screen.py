@@ -18,7 +18,7 @@ from serve_app.messages import (
 )
 from serve_app.pipeline.doors import OutputGuards
 from serve_app.pipeline.json_guard import JsonGuard
-from serve_app.pipeline.lanes import CallLane, Lane, Passed, TextLane, without_banned
+from serve_app.pipeline.lanes import CallLane, Lane, Passed, TextLane, judge, without_banned
 
 
 class Screen:
@@ -102,7 +102,14 @@ class _Choice:
         if self.ended:
             return rest
         self.ended = True
-        return (*rest, finish)
+        return (*rest, self._without_banned(finish))
+
+    def _without_banned(self, finish: Finish) -> Finish:
+        """Token ids spell what a stop string may have cut from the text."""
+        spelt = finish.spelt
+        if spelt is None or judge(spelt.text, self._guards).action is Action.ALLOW:
+            return finish
+        return replace(finish, spelt=None)
 
     def _turn(self, key: Channel | int) -> None:
         if key not in self._lanes:

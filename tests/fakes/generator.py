@@ -1,9 +1,11 @@
 """Generators that say what they are told to, and know whether they were closed."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
+from serve_app.errors import InvalidRequest
 from serve_app.messages import Delta, Event, Finish, FinishReason, Request, Usage, texts
 
 PROMPT_TOKENS = 7
@@ -19,6 +21,8 @@ class Letters:
 
     async def spell(self, model: str, tokens: tuple[int, ...]) -> str:
         self.spelled_by.append(model)
+        if max(tokens) > sys.maxunicode:
+            raise InvalidRequest("There is no such token.", "prompt")
         return "".join(map(chr, tokens))
 
     async def tokens(self, request: Request) -> tuple[int, ...]:

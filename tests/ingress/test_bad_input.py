@@ -40,6 +40,11 @@ def calling(arguments: str) -> dict[str, Any]:
     return {"role": "assistant", "tool_calls": [call]}
 
 
+def allowing(*names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}
+
+
 BAD_FIELDS = [
     # (fields put over a good request, param, words that say what to change)
     ({"model": None}, "model", "GET /v1/models"),
@@ -172,6 +177,36 @@ BAD_FIELDS = [
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "from 0 to 20"),
     ({"prompt_logprobs": 21}, "prompt_logprobs", "from 0 to 20"),
     ({"prompt_logprobs": 1, "stream": True}, "prompt_logprobs", "leave 'stream' out"),
+    ({"bad_words": [""]}, "bad_words[0]", "1 to 256 characters"),
+    ({"bad_words": ["a"] * 129}, "bad_words", "up to 128"),
+    ({"allowed_token_ids": []}, "allowed_token_ids", "1 to 16384"),
+    ({"allowed_token_ids": [-1]}, "allowed_token_ids[0]", "at least 0"),
+    ({"skip_special_tokens": 1}, "skip_special_tokens", "true or false"),
+    ({"detokenize": False}, "detokenize", "left out or true"),
+    ({"use_beam_search": True}, "use_beam_search", "beam search is not supported"),
+    ({"length_penalty": 2}, "length_penalty", "left out or 1"),
+    ({"logits_processors": ["x"]}, "logits_processors", "never run"),
+    ({"chat_template": "x"}, "chat_template", "a template is a program"),
+    ({"documents": [{}]}, "documents", "put them into a message"),
+    ({"add_special_tokens": True}, "add_special_tokens", "the chat template"),
+    ({"truncate_prompt_tokens": -2}, "truncate_prompt_tokens", "or -1"),
+    ({"cache_salt": ""}, "cache_salt", "1 to 256 characters"),
+    ({"request_id": "a b"}, "request_id", "letters, digits"),
+    (
+        {"add_generation_prompt": True, "continue_final_message": True},
+        "continue_final_message",
+        "exclude each other",
+    ),
+    (
+        {"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]},
+        "messages[0].tool_call_id",
+        "a call that",
+    ),
+    (
+        {"messages": [calling("{}"), {"role": "tool", "content": "x", "tool_call_id": "d"}]},
+        "messages[1].tool_call_id",
+        "a call that",
+    ),
     ({"tools": {}}, "tools", "up to 128 tools"),
     ({"tools": [TOOL] * 129}, "tools", "up to 128 tools"),
     ({"tools": [TOOL, TOOL]}, "tools[1].function.name", "taken"),
@@ -182,11 +217,13 @@ BAD_FIELDS = [
     ({"tools": [tool(parameters=DEEP)]}, "tools[0].function.parameters", "flatten it"),
     ({"tools": [tool(strict="yes")]}, "tools[0].function.strict", "true or false"),
     ({"tool_choice": "required"}, "tool_choice", "needs 'tools'"),
-    ({"tool_choice": {"type": "function"}}, "tool_choice", "none, auto, required or"),
-    ({"tool_choice": NAMED | {"x": 1}}, "tool_choice", "none, auto, required or"),
+    ({"tool_choice": {"type": "function"}}, "tool_choice", "none, auto, required,"),
+    ({"tool_choice": NAMED | {"x": 1}}, "tool_choice", "none, auto, required,"),
     ({"tool_choice": NAMED}, "tool_choice", "needs 'tools'"),
     ({"tools": [TOOL], "tool_choice": NAMED}, "tool_choice", "not in 'tools'"),
-    ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice", "none, auto, required or"),
+    ({"tools": [TOOL], "tool_choice": allowing("clock")}, "tool_choice", "not in 'tools'"),
+    ({"tools": [TOOL], "tool_choice": allowing()}, "tool_choice", "none, auto, required,"),
+    ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice", "none, auto, required,"),
     ({"tools": [TOOL], "tool_choice": "required", **JSON_MODE}, "tool_choice", "no text"),
     ({"parallel_tool_calls": "no"}, "parallel_tool_calls", "true or false"),
     ({"functions": [{}]}, "functions", "use 'tools'"),
@@ -196,7 +233,12 @@ BAD_FIELDS = [
     (
         {"response_format": {"type": "json_schema"}},
         "response_format.json_schema",
-        "send both or none",
+        "is missing; send an object",
+    ),
+    (
+        {"response_format": {"type": "text", "json_schema": {"name": "a"}}},
+        "response_format.json_schema",
+        "set the type",
     ),
     (
         {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
@@ -209,7 +251,8 @@ BAD_FIELDS = [
         "JSON schema",
     ),
     ({"structured_outputs": {}}, "structured_outputs", "one of 'json'"),
-    ({"structured_outputs": {"grammar": "x"}}, "structured_outputs.grammar", "leave it out"),
+    ({"structured_outputs": {"grammar": ""}}, "structured_outputs.grammar", "Lark or GBNF"),
+    ({"guided_grammar": 7}, "guided_grammar", "Lark or GBNF"),
     ({"structured_outputs": {"choice": []}}, "structured_outputs.choice", "a list of 1 to 1024"),
     ({"structured_outputs": {"regex": ""}}, "structured_outputs.regex", "not empty"),
     ({"structured_outputs": {"json": 7}}, "structured_outputs.json", "JSON schema"),
@@ -264,6 +307,7 @@ BAD_COMPLETIONS = [
     ({"logprobs": 21}, "logprobs", "from 0 to 20"),
     ({"logprobs": True}, "logprobs", "from 0 to 20"),
     ({"best_of": 2}, "best_of", "the same as 'n'"),
+    ({"add_special_tokens": 1}, "add_special_tokens", "true or false"),
     ({"suffix": "x"}, "suffix", "left out"),
     ({"messages": []}, "messages", "leave it out"),
     ({"tools": []}, "tools", "leave it out"),

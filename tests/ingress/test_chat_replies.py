@@ -15,6 +15,7 @@ from serve_app.messages import (
     Finish,
     FinishReason,
     Queued,
+    Spelt,
     TokenChances,
     ToolDelta,
     Usage,
@@ -221,3 +222,47 @@ async def test_a_place_in_the_line_is_a_comment_before_the_first_event() -> None
     assert comment == ": queued position=3 wait_s=1.2"
     assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"]["role"] == "assistant"
     assert (await whole(Queued(3, 1.25), *spoken("Hi")))["choices"][0]["message"]["content"] == "Hi"
+
+
+TALK = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I "}]
+
+
+async def test_an_echo_stands_before_the_answer() -> None:
+    body = await whole(*spoken("am"), messages=TALK, echo=True)
+    assert body["choices"][0]["message"]["content"] == "I am"
+    first, *rest = await deltas(*spoken("am"), messages=TALK, echo=True)
+    assert first["delta"] == {"role": "assistant", "content": "I "}
+    assert rest[0]["delta"] == {"content": "am"}
+
+
+async def test_without_a_turn_of_its_own_whoever_spoke_last_speaks() -> None:
+    body = await whole(*spoken("Hi"), add_generation_prompt=False)
+    assert body["choices"][0]["message"]["role"] == "user"
+
+
+IDS = [Echo("", tokens=(5, 6)), Delta("Hi", U), Finish(FinishReason.STOP, U, spelt=Spelt((7,), ""))]
+
+
+async def test_token_ids_are_told_to_those_who_ask() -> None:
+    body = await whole(*IDS, return_token_ids=True)
+    assert (body["prompt_token_ids"], body["choices"][0]["token_ids"]) == ([5, 6], [7])
+    assert "token_ids" not in (await whole(*spoken("Hi")))["choices"][0]
+
+
+async def test_a_stream_tells_token_ids_at_its_ends() -> None:
+    response = await asked(*IDS, stream=True, return_token_ids=True)
+    frames = response.text.removesuffix("\n\ndata: [DONE]\n\n").split("\n\n")
+    first, *_, last = (json.loads(frame[6:]) for frame in frames)
+    assert (first["prompt_token_ids"], last["choices"][0]["token_ids"]) == ([5, 6], [7])
+
+
+async def test_counts_go_along_with_every_chunk_on_request() -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    response = await asked(*spoken("a", "b"), stream=True, stream_options=options)
+    frames = response.text.removesuffix("\n\ndata: [DONE]\n\n").split("\n\n")
+    counts = [json.loads(frame[6:])["usage"]["completion_tokens"] for frame in frames]
+    assert counts == [0, 1, 2, 2, 2]
+
+
+async def test_an_answer_bears_the_id_that_was_named() -> None:
+    assert (await whole(*spoken("Hi"), request_id="job-7"))["id"] == "chatcmpl-job-7"

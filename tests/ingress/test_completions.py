@@ -17,6 +17,7 @@ from serve_app.messages import (
     Finish,
     FinishReason,
     Request,
+    Spelt,
     TokenChances,
     Usage,
 )
@@ -151,7 +152,8 @@ async def test_what_lm_eval_asks_for_is_what_it_reads() -> None:
 
 
 async def test_an_echo_of_no_more_tokens_is_the_prompt_alone() -> None:
-    body = await whole(ScriptedGenerator(*ANSWER), "ab", max_tokens=0, logprobs=0, echo=True)
+    events = [ECHO, Finish(FinishReason.LENGTH, Usage(2, 0))]
+    body = await whole(ScriptedGenerator(*events), "ab", max_tokens=0, logprobs=0, echo=True)
     (choice,) = body["choices"]
     assert (choice["text"], choice["finish_reason"]) == ("ab", "length")
     assert choice["logprobs"]["tokens"] == ["a", "b"]
@@ -178,7 +180,7 @@ async def test_a_token_that_is_part_of_a_character_is_written_out_and_has_its_pl
         Finish(FinishReason.STOP, Usage(1, 3)),
     ]
     (choice,) = (await whole(ScriptedGenerator(*events), logprobs=0))["choices"]
-    assert choice["logprobs"]["tokens"] == ["\\xe5\\xa5", "\\xbd", "!"]
+    assert choice["logprobs"]["tokens"] == ["bytes:\\xe5\\xa5", "bytes:\\xbd", "!"]
     assert choice["logprobs"]["text_offset"] == [0, 0, 1]
 
 
@@ -188,3 +190,58 @@ async def test_a_blocked_prompt_is_named_so() -> None:
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "prompt"
     assert response.json()["error"]["code"] == "content_filter"
+
+
+async def test_control_tokens_are_told_apart_by_how_they_are_written() -> None:
+    """They show nothing; as mere text they would all be one key."""
+    user, end = (
+        Chance(each, b"", -each, control=name) for each, name in ((1, "<|user|>"), (2, "<eop>"))
+    )
+    events = [
+        Delta("", Usage(1, 1), chances=(TokenChances(user, (user, end)),)),
+        Finish(FinishReason.STOP, Usage(1, 1)),
+    ]
+    (choice,) = (await whole(ScriptedGenerator(*events), logprobs=2))["choices"]
+    assert choice["logprobs"] == {
+        "tokens": ["<|user|>"],
+        "token_logprobs": [-1.0],
+        "top_logprobs": [{"<eop>": -2.0, "<|user|>": -1.0}],
+        "text_offset": [0],
+    }
+
+
+async def test_a_prompt_token_outside_the_likeliest_has_its_true_rank() -> None:
+    rare = TokenChances(Chance(8, b"b", -9.0, rank=77), (Chance(9, b"c", -0.5),))
+    events = [Echo("ab", (None, rare)), Finish(FinishReason.LENGTH, Usage(2, 0))]
+    body = await whole(ScriptedGenerator(*events), "ab", prompt_logprobs=1)
+    told = body["choices"][0]["prompt_logprobs"][1]
+    assert {token: each["rank"] for token, each in told.items()} == {"8": 77, "9": 1}
+
+
+IDS = [
+    Echo("", tokens=(5, 6)),
+    Delta("Hi", Usage(2, 1)),
+    Finish(FinishReason.STOP, Usage(2, 2), spelt=Spelt((7, 8), "Hi!")),
+]
+
+
+async def test_token_ids_are_told_to_those_who_ask() -> None:
+    (choice,) = (await whole(ScriptedGenerator(*IDS), "ab", return_token_ids=True))["choices"]
+    assert (choice["prompt_token_ids"], choice["token_ids"]) == ([5, 6], [7, 8])
+    assert choice["text"] == "Hi"
+
+
+async def test_a_stream_tells_token_ids_at_its_ends() -> None:
+    response = await asked(ScriptedGenerator(*IDS), "ab", return_token_ids=True, stream=True)
+    frames = response.text.removesuffix("\n\ndata: [DONE]\n\n").split("\n\n")
+    first, *_, last = (json.loads(frame[6:])["choices"][0] for frame in frames)
+    assert (first["prompt_token_ids"], last["token_ids"]) == ([5, 6], [7, 8])
+
+
+async def test_counts_go_along_with_every_chunk_on_request() -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    generator = ScriptedGenerator(*spoken("a", "b"))
+    response = await asked(generator, stream=True, stream_options=options)
+    frames = response.text.removesuffix("\n\ndata: [DONE]\n\n").split("\n\n")
+    counts = [json.loads(frame[6:])["usage"]["completion_tokens"] for frame in frames]
+    assert counts == [1, 2, 2, 2]

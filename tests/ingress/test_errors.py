@@ -110,6 +110,7 @@ async def test_an_unknown_path_says_where_to_go(path: str) -> None:
         response = await client.post(path, json=chat())
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "unknown_url"
+    assert "POST /v1/completions" in response.json()["error"]["message"]
     assert CHAT in response.json()["error"]["message"]
 
 

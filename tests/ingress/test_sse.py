@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from serve_app.ingress import wire
 from serve_app.ingress.replies import ChatFrames, Head
+from serve_app.ingress.wire.order import Travel
 from serve_app.messages import Delta, FinishReason, Usage
 from tests.fakes.generator import ScriptedGenerator, spoken
 from tests.fakes.guards import HoldOne, OutputGuards
@@ -87,7 +88,7 @@ async def test_a_blocked_answer_ends_with_content_filter() -> None:
 @given(st.text(st.characters(codec="utf-8")), st.booleans())
 def test_any_text_survives_its_frame(text: str, with_usage: bool) -> None:
     order = wire.chat(orjson.dumps(chat()), wire.Envelope("r-1"))
-    frames = ChatFrames(Head("r-1", 0, CARD), replace(order, include_usage=with_usage))
+    frames = ChatFrames(Head("r-1", 0, CARD), replace(order, travel=Travel(tells_usage=with_usage)))
     frames.of(0, Delta("", Usage(1, 0)))
     frame = frames.of(0, Delta(text, Usage(1, 1)))
     assert frame.startswith(b"data: ")

@@ -12,9 +12,20 @@ from serve_app.ingress import wire
 from serve_app.ingress.wire.chat import Chat
 from serve_app.ingress.wire.completions import Completion
 from serve_app.ingress.wire.conversation import Turn
+from serve_app.ingress.wire.order import Travel
 from serve_app.ingress.wire.sentences import MUST_BE
 from serve_app.ingress.wire.strict import Wire
-from serve_app.messages import Caller, ChatRequest, Message, Role, Sampling, ToolCall, Urgency
+from serve_app.messages import (
+    Caller,
+    ChatRequest,
+    Ending,
+    Handling,
+    Message,
+    Role,
+    Sampling,
+    ToolCall,
+    Urgency,
+)
 from tests.ingress.house import chat
 
 
@@ -42,8 +53,8 @@ def test_the_smallest_request_leaves_everything_to_the_model() -> None:
     assert small.request == ChatRequest(
         "r-1", "glm-nano", (Message(Role.USER, "hi"),), Sampling(), Caller()
     )
-    assert not small.stream
-    assert not small.include_usage
+    assert small.travel == Travel()
+    assert (small.answer_id, small.role, small.echo) == ("r-1", "assistant", "")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +64,6 @@ def test_the_smallest_request_leaves_everything_to_the_model() -> None:
         ("developer", Role.SYSTEM),
         ("user", Role.USER),
         ("assistant", Role.ASSISTANT),
-        ("tool", Role.OBSERVATION),
     ],
 )
 def test_every_public_role_has_its_name_in_the_model(public: str, role: Role) -> None:
@@ -107,9 +117,15 @@ def test_logprobs_are_those_of_the_drawn_token_and_as_many_others_as_asked() -> 
 
 
 def test_usage_is_streamed_to_those_who_ask() -> None:
-    assert order(stream=True, stream_options={"include_usage": True}).include_usage
-    assert not order(stream=True, stream_options={"include_usage": None}).include_usage
-    assert not order(stream=True).include_usage
+    def travel(**options: Any) -> Travel:
+        return order(stream=True, stream_options=options).travel
+
+    assert travel(include_usage=True) == Travel(stream=True, tells_usage=True)
+    assert travel(include_usage=None) == Travel(stream=True)
+    assert travel(continuous_usage_stats=True) == Travel(stream=True)
+    both = travel(include_usage=True, continuous_usage_stats=True)
+    assert both == Travel(stream=True, tells_usage=True, counts_on=True)
+    assert order(stream=True).travel == Travel(stream=True)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +221,103 @@ def test_what_openai_clients_send_along_changes_nothing() -> None:
     assert order(**neutral) == order()
 
 
+def test_what_vllm_clients_send_along_changes_nothing() -> None:
+    neutral = {
+        "detokenize": True,
+        "use_beam_search": False,
+        "length_penalty": 1.0,
+        "early_stopping": False,
+        "logits_processors": None,
+        "bad_words": [],
+        "skip_special_tokens": True,
+        "spaces_between_special_tokens": True,
+        "include_stop_str_in_output": False,
+        "add_generation_prompt": True,
+        "continue_final_message": False,
+        "add_special_tokens": False,
+        "documents": None,
+        "chat_template": None,
+        "mm_processor_kwargs": None,
+        "structured_outputs": None,
+        "guided_decoding_backend": "xgrammar",
+        "return_token_ids": None,
+        "return_tokens_as_token_ids": False,
+        "truncate_prompt_tokens": None,
+        "priority": 0,
+        "kv_transfer_params": None,
+        "vllm_xargs": {},
+        "include_reasoning": True,
+        "echo": False,
+    }
+    assert order(**neutral) == order()
+    both = {name: neutral[name] for name in neutral.keys() & Completion.model_fields.keys()}
+    assert len(both) > 15
+    body = {"model": "glm-nano", "prompt": "hi"}
+    plain, sent = (
+        wire.completions(orjson.dumps(each), wire.Envelope("r-1"))
+        for each in (body, body | both | {"add_special_tokens": True})
+    )
+    assert plain == sent
+
+
+def test_what_vllm_users_ask_of_tokens_is_taken_over() -> None:
+    taken = sampling(
+        bad_words=["a", " b"],
+        allowed_token_ids=[7, 8],
+        include_stop_str_in_output=True,
+        skip_special_tokens=False,
+        repetition_penalty=5,
+    )
+    assert taken == Sampling(
+        bad_words=("a", " b"),
+        allowed_token_ids=(7, 8),
+        keeps_stop=True,
+        hides_special=False,
+        repetition_penalty=5.0,
+    )
+
+
+def test_what_vllm_users_ask_of_a_prompt_is_taken_over() -> None:
+    fields = {"truncate_prompt_tokens": 5, "cache_salt": "s", "return_token_ids": True}
+    assert request(**fields).handling == Handling(5, "s", tells_tokens=True)
+    assert request(truncate_prompt_tokens=-1).handling == Handling(-1)
+    assert request(truncate_prompt_tokens=0).handling == Handling()
+
+
+@pytest.mark.parametrize(
+    ("fields", "ending", "role"),
+    [
+        ({}, Ending.ANSWER, "assistant"),
+        ({"add_generation_prompt": False}, Ending.NOTHING, "user"),
+        (
+            {"add_generation_prompt": False, "continue_final_message": True},
+            Ending.CONTINUED,
+            "user",
+        ),
+        ({"continue_final_message": True}, Ending.CONTINUED, "user"),
+    ],
+)
+def test_an_answer_begins_a_turn_or_goes_on_with_the_last(
+    fields: dict[str, Any], ending: Ending, role: str
+) -> None:
+    asked = order(**fields)
+    assert isinstance(asked.request, ChatRequest)
+    assert (asked.request.ending, asked.role) == (ending, role)
+
+
+def test_an_echo_is_the_last_message_if_it_is_the_answers_own() -> None:
+    talk = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I am"}]
+    assert order(messages=talk, echo=True).echo == "I am"
+    assert order(messages=talk, echo=True, continue_final_message=True).echo == "I am"
+    assert order(messages=talk).echo == ""
+    assert order(messages=talk[:1], echo=True).echo == ""
+
+
+def test_an_answer_has_the_id_that_its_body_names() -> None:
+    named = order(request_id="job-7")
+    assert (named.answer_id, named.request.request_id) == ("job-7", "r-1")
+
+
 def test_an_answer_can_be_handed_back_as_it_came() -> None:
     answer = {
         "role": "assistant",
@@ -234,8 +347,12 @@ def test_a_call_without_arguments_has_an_empty_object_of_them() -> None:
 
 
 def test_what_a_tool_found_is_an_observation_of_its_call() -> None:
-    found = {"role": "tool", "tool_call_id": "call_1", "name": "weather", "content": "sunny"}
-    assert said(**found) == Message(Role.OBSERVATION, "sunny", tool_call_id="call_1")
+    call = {"id": "call_1", "function": {"name": "weather", "arguments": "{}"}}
+    asks = {"role": "assistant", "tool_calls": [call]}
+    found = {"role": "tool", "name": "weather", "content": "sunny"}
+    for answered in ("call_1", None):
+        messages = request(messages=[asks, found | {"tool_call_id": answered}]).messages
+        assert messages[1] == Message(Role.OBSERVATION, "sunny", tool_call_id=answered)
 
 
 def test_of_a_name_given_twice_the_last_one_counts() -> None:
@@ -260,6 +377,8 @@ def test_text_is_kept_to_the_letter() -> None:
         {"stop_token_ids": ["x"] * 1000},
         {"logit_bias": {f"x{number}": "y" for number in range(1000)}},
         {"guided_choice": [7] * 1000},
+        {"bad_words": [7] * 100},
+        {"allowed_token_ids": ["x"] * 1000},
     ],
 )
 def test_a_thousand_faults_cost_no_more_than_one(many: dict[str, Any]) -> None:

@@ -50,13 +50,11 @@ def test_what_an_evaluation_harness_asks_for_is_an_echo_with_probabilities() -> 
     assert request.sampling == Sampling(
         temperature=0.0, max_tokens=1, logprobs=1, prompt_logprobs=1, seed=1234
     )
-    assert not asked.suppressed
 
 
-def test_no_tokens_at_all_are_one_that_is_not_shown() -> None:
+def test_of_a_prompt_alone_no_token_is_generated() -> None:
     asked = order(max_tokens=0, echo=True, logprobs=0)
-    assert asked.suppressed
-    assert asked.request.sampling == Sampling(max_tokens=1, logprobs=0, prompt_logprobs=0)
+    assert asked.request.sampling == Sampling(max_tokens=0, logprobs=0, prompt_logprobs=0)
 
 
 def test_without_an_echo_probabilities_are_those_of_the_answer() -> None:
@@ -66,6 +64,12 @@ def test_without_an_echo_probabilities_are_those_of_the_answer() -> None:
 
 def test_what_older_clients_send_along_changes_nothing() -> None:
     assert order(best_of=1, suffix="", user="u", n=1, stream=False, echo=False) == order()
+    assert order(n=2, best_of=1) == order(n=2, best_of=2) == order(n=2)
+
+
+def test_a_text_may_come_without_what_stands_before_every_text() -> None:
+    (plain,), (bare,) = requests(), requests(add_special_tokens=False)
+    assert (plain.has_prefix, bare.has_prefix) == (True, False)
 
 
 def test_a_completion_may_have_a_shape_too() -> None:

@@ -14,6 +14,10 @@ WEATHER = {"type": "function", "function": {"name": "weather", "parameters": SCH
 NAMED = {"type": "function", "function": {"name": "weather"}}
 
 
+def allowed(mode: str) -> dict[str, Any]:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [NAMED]}}
+
+
 def request(**fields: Any) -> ChatRequest:
     (only,) = wire.chat(orjson.dumps(chat(**fields)), wire.Envelope("r-1")).requests
     assert isinstance(only, ChatRequest)
@@ -37,6 +41,8 @@ def test_a_tool_is_offered_with_its_schema_as_text() -> None:
         ("none", ToolChoice(ToolMode.NONE)),
         ("required", ToolChoice(ToolMode.REQUIRED)),
         (NAMED, ToolChoice(ToolMode.REQUIRED, "weather")),
+        (allowed("auto"), ToolChoice(allowed=("weather",))),
+        (allowed("required"), ToolChoice(ToolMode.REQUIRED, allowed=("weather",))),
     ],
 )
 def test_a_call_may_be_forbidden_left_open_required_or_named(
@@ -77,6 +83,8 @@ def test_calls_can_be_held_to_one_at_a_time() -> None:
         ({"guided_json": SCHEMA}, StructureKind.JSON_SCHEMA, orjson.dumps(SCHEMA).decode()),
         ({"guided_regex": "a|b"}, StructureKind.REGEX, "a|b"),
         ({"guided_choice": ["a"]}, StructureKind.CHOICE, '["a"]'),
+        ({"guided_grammar": "start: a"}, StructureKind.GRAMMAR, "start: a"),
+        ({"structured_outputs": {"grammar": "root ::= a"}}, StructureKind.GRAMMAR, "root ::= a"),
     ],
 )  # fmt: skip
 def test_a_shape_has_the_names_of_openai_and_of_vllm_old_and_new(
@@ -88,3 +96,11 @@ def test_a_shape_has_the_names_of_openai_and_of_vllm_old_and_new(
 def test_a_shape_and_tools_that_may_be_called_go_together() -> None:
     asked = request(tools=[WEATHER], response_format={"type": "json_object"})
     assert asked.structure is not None
+
+
+def test_a_schema_that_is_not_strict_may_be_followed_in_part() -> None:
+    for strict in (True, False):
+        wrapped = {"name": "a", "schema": SCHEMA, "strict": strict}
+        asked = request(response_format={"type": "json_schema", "json_schema": wrapped})
+        assert asked.structure is not None
+        assert asked.structure.strict is strict

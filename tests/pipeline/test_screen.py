@@ -14,6 +14,7 @@ from serve_app.messages import (
     Finish,
     FinishReason,
     Queued,
+    Spelt,
     TokenChances,
     ToolDelta,
     Usage,
@@ -172,3 +173,11 @@ def test_an_alternative_that_is_a_banned_word_is_dropped() -> None:
 def test_the_echo_of_a_prompt_passes_but_not_the_banned_words_that_might_have_stood_there() -> None:
     echo = Echo("ab", (None, likely("b", "bad", "c")))
     assert passed(screen(), [echo]) == [Echo("ab", (None, likely("b", "c")))]
+
+
+@pytest.mark.parametrize(("text", "left"), [("fine", True), ("a bad word", False)])
+def test_token_ids_leave_only_with_a_text_that_may(text: str, left: bool) -> None:
+    """A stop string may have cut from the text what the ids still spell."""
+    spelt = Spelt((1, 2), text)
+    *_, finish = passed(screen(), [said("fine"), Finish(STOP, USAGE, spelt=spelt)])
+    assert finish == Finish(STOP, USAGE, spelt=spelt if left else None)

@@ -1,11 +1,12 @@
 """Chat completions, in OpenAI's format; thoughts by the names that GLM's API and vLLM have."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from serve_app.ingress.replies import logprobs
-from serve_app.ingress.replies.head import DONE, Head, frame, usage
+from serve_app.ingress.replies.head import DONE, Head, frame, token_ids, usage
 from serve_app.ingress.wire import Order
 from serve_app.messages import (
     Channel,
@@ -13,13 +14,13 @@ from serve_app.messages import (
     Echo,
     Event,
     Finish,
-    FinishReason,
     TokenChances,
     ToolDelta,
     Usage,
 )
 
 _PLACE = "\0"
+_NOTHING: Mapping[str, Any] = {}
 
 
 class ChatFrames:
@@ -27,11 +28,13 @@ class ChatFrames:
 
     def __init__(self, head: Head, order: Order) -> None:
         self._head = head
-        self._with_usage = order.include_usage
+        self._travel = order.travel
+        self._first = {"role": order.role, "content": order.echo}
+        self._prompt: tuple[int, ...] = ()
         self._opened = False
         self._unfinished = order.request.sampling.n
         self._ends = [
-            self._chunk(choice, {"content": _PLACE}).partition(orjson.dumps(_PLACE))
+            self._chunk(choice, delta={"content": _PLACE}).partition(orjson.dumps(_PLACE))
             for choice in range(self._unfinished)
         ]
 
@@ -43,46 +46,56 @@ class ChatFrames:
         return self._opening() + frames
 
     def _opening(self) -> bytes:
-        first = {"role": "assistant", "content": ""}
-        return b"".join(self._chunk(choice, first) for choice in range(len(self._ends)))
+        ids = {"prompt_token_ids": self._prompt} if self._prompt else {}
+        nothing = Usage(0, 0)
+        return b"".join(
+            self._chunk(choice, nothing, ids, delta=self._first)
+            for choice in range(len(self._ends))
+        )
 
     def _frames(self, event: Event) -> bytes:
         if isinstance(event, Delta):
-            if event.channel is Channel.CONTENT and not event.chances:
-                before, _, after = self._ends[event.choice]
-                return before + orjson.dumps(event.text) + after
-            return self._chunk(event.choice, _delta(event), chances=_content_chances(event))
+            return self._said(event)
         if isinstance(event, ToolDelta):
-            return b"".join(self._chunk(event.choice, delta) for delta in _call_deltas(event))
+            deltas = _call_deltas(event)
+            return b"".join(self._chunk(event.choice, event.usage, delta=each) for each in deltas)
         if isinstance(event, Finish):
             return self._closing(event)
+        if isinstance(event, Echo):
+            self._prompt = event.tokens
         return b""
 
+    def _said(self, said: Delta) -> bytes:
+        plain = said.channel is Channel.CONTENT and not said.chances
+        if plain and not self._travel.counts_on:
+            before, _, after = self._ends[said.choice]
+            return before + orjson.dumps(said.text) + after
+        chances = _content_chances(said)
+        told = logprobs.content(chances) if chances else None
+        return self._chunk(said.choice, said.usage, delta=_delta(said), logprobs=told)
+
     def _closing(self, finish: Finish) -> bytes:
-        end = self._chunk(finish.choice, {}, finish.reason)
+        end = self._chunk(
+            finish.choice, finish.usage, delta={}, finish_reason=finish.reason, **token_ids(finish)
+        )
         self._unfinished -= 1
         if self._unfinished:
             return end
-        if self._with_usage:
+        if self._travel.tells_usage:
             end += frame({**self._fields(), "choices": [], "usage": usage(finish.usage)})
         return end + DONE
 
     def _chunk(
         self,
         choice: int,
-        delta: dict[str, Any],
-        reason: FinishReason | None = None,
-        chances: tuple[TokenChances, ...] = (),
+        counts: Usage | None = None,
+        more: Mapping[str, Any] = _NOTHING,
+        **part: Any,
     ) -> bytes:
-        part = {
-            "index": choice,
-            "delta": delta,
-            "logprobs": logprobs.content(chances) if chances else None,
-            "finish_reason": reason,
-        }
-        chunk = {**self._fields(), "choices": [part]}
-        if self._with_usage:
-            chunk["usage"] = None  # OpenAI's way to announce the counts of the last chunk
+        whole = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": None, **part}
+        chunk = {**self._fields(), **more, "choices": [whole]}
+        if self._travel.tells_usage:  # null is OpenAI's way to announce the counts of the last
+            chunk["usage"] = usage(counts) if counts and self._travel.counts_on else None
         return frame(chunk)
 
     def _fields(self) -> dict[str, Any]:
@@ -123,7 +136,7 @@ class ChatWhole:
     def __init__(self, head: Head, order: Order) -> None:
         self._head = head
         self._asked = order.request.sampling
-        self._choices = [_Choice() for _ in range(self._asked.n)]
+        self._choices = [_Choice(order.role, order.echo) for _ in range(self._asked.n)]
         self._echo: Echo | None = None
         self._usage = Usage(0, 0)
 
@@ -142,6 +155,8 @@ class ChatWhole:
         }
         if self._echo is not None and self._asked.prompt_logprobs is not None:
             body["prompt_logprobs"] = logprobs.of_prompt(self._echo.chances)
+        if self._echo is not None and self._echo.tokens:
+            body["prompt_token_ids"] = self._echo.tokens
         return body
 
     def _choice(self, index: int, choice: "_Choice") -> dict[str, Any]:
@@ -150,16 +165,19 @@ class ChatWhole:
             "index": index,
             "message": choice.message(),
             "logprobs": logprobs.content(choice.chances) if asked else None,
-            "finish_reason": choice.reason,
+            "finish_reason": choice.finish and choice.finish.reason,
+            **(token_ids(choice.finish) if choice.finish else {}),
         }
 
 
 class _Choice:
     """One answer of several, as far as it has come."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: str, echo: str) -> None:
         self.chances: list[TokenChances] = []
-        self.reason: FinishReason | None = None
+        self.finish: Finish | None = None
+        self._role = role
+        self._echo = echo
         self._texts: dict[Channel, list[str]] = {channel: [] for channel in Channel}
         self._calls: dict[int, dict[str, Any]] = {}
 
@@ -172,12 +190,12 @@ class _Choice:
                 self._calls[event.call] = _call(event.id, event.name, "")
             self._calls[event.call]["function"]["arguments"] += event.text
         else:
-            self.reason = event.reason
+            self.finish = event
 
     def message(self) -> dict[str, Any]:
         words, thought = ("".join(self._texts[channel]) for channel in Channel)
-        content = words or (None if self._calls else "")
-        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        content = self._echo + words or (None if self._calls else "")
+        message: dict[str, Any] = {"role": self._role, "content": content, "refusal": None}
         if thought:
             message |= _thought(thought)
         if self._calls:

@@ -6,7 +6,7 @@ A whole answer is the pieces of a stream put together.
 from typing import Any
 
 from serve_app.ingress.replies import logprobs
-from serve_app.ingress.replies.head import DONE, Head, frame, usage
+from serve_app.ingress.replies.head import DONE, Head, frame, token_ids, usage
 from serve_app.ingress.wire import Order
 from serve_app.messages import (
     CompletionRequest,
@@ -25,21 +25,22 @@ class CompletionFrames:
 
     def __init__(self, head: Head, order: Order) -> None:
         self._head = head
-        self._with_usage = order.include_usage
+        self._travel = order.travel
         self._pieces = _Pieces(order)
 
     def of(self, place: int, event: Event) -> bytes:
-        frames = b"".join(self._chunk([piece]) for piece in self._pieces.of(place, event))
+        pieces = self._pieces.of(place, event)
+        frames = b"".join(self._chunk([piece], last=False) for piece in pieces)
         if not self._pieces.over:
             return frames
-        if self._with_usage:
-            frames += self._chunk([], self._pieces.usage())
+        if self._travel.tells_usage:
+            frames += self._chunk([], last=True)
         return frames + DONE
 
-    def _chunk(self, choices: list[dict[str, Any]], counts: Any = None) -> bytes:
+    def _chunk(self, choices: list[dict[str, Any]], *, last: bool) -> bytes:
         chunk = {**_fields(self._head), "choices": choices}
-        if self._with_usage:
-            chunk["usage"] = counts
+        if self._travel.tells_usage:
+            chunk["usage"] = self._pieces.usage() if last or self._travel.counts_on else None
         return frame(chunk)
 
 
@@ -57,7 +58,7 @@ class CompletionWhole:
             choice = self._choices[piece["index"]]
             choice["text"] += piece["text"]
             choice["logprobs"] += [piece["logprobs"]] if piece["logprobs"] else []
-            choice["finish_reason"] = piece["finish_reason"]
+            choice |= {name: piece[name] for name in piece if name not in {"text", "logprobs"}}
         if isinstance(event, Echo) and self._tells_prompts:
             for index in self._pieces.of_prompt(place):
                 self._choices[index]["prompt_logprobs"] = logprobs.of_prompt(event.chances)
@@ -79,7 +80,6 @@ class _Pieces:
     def __init__(self, order: Order) -> None:
         sampling = order.request.sampling
         self._n = sampling.n
-        self._suppressed = order.suppressed
         self._echoes = isinstance(order.request, CompletionRequest) and order.request.echo
         self._asked = sampling.logprobs is not None
         self._usages = [Usage(0, 0)] * len(order.requests)
@@ -95,31 +95,32 @@ class _Pieces:
         return range(place * self._n, (place + 1) * self._n)
 
     def of(self, place: int, event: Event) -> list[dict[str, Any]]:
-        if isinstance(event, Echo) and self._echoes:
+        if isinstance(event, Echo) and (self._echoes or event.tokens):
             return [self._echo(index, event) for index in self.of_prompt(place)]
-        if isinstance(event, Delta) and not self._suppressed:
+        if isinstance(event, Delta | Finish):
+            self._usages[place] = event.usage
+        if isinstance(event, Delta):
             return [self._text(self.of_prompt(place)[event.choice], event)]
         if isinstance(event, Finish):
             self._unfinished -= 1
-            self._usages[place] = event.usage
-            reason = FinishReason.LENGTH if self._suppressed else event.reason
-            return [_piece(self.of_prompt(place)[event.choice], reason=reason)]
+            index = self.of_prompt(place)[event.choice]
+            return [_piece(index, reason=event.reason) | token_ids(event)]
         return []
 
     def usage(self) -> dict[str, Any]:
-        shown = 0 if self._suppressed else 1
         return usage(
             Usage(
                 sum(each.prompt_tokens for each in self._usages),
-                sum(each.completion_tokens for each in self._usages) * shown,
+                sum(each.completion_tokens for each in self._usages),
                 sum(each.cached_tokens for each in self._usages),
-                sum(each.reasoning_tokens for each in self._usages) * shown,
+                sum(each.reasoning_tokens for each in self._usages),
             )
         )
 
     def _echo(self, index: int, echo: Echo) -> dict[str, Any]:
-        told = self._logprobs[index].echoed(echo) if self._asked else None
-        return _piece(index, echo.text, told)
+        told = self._logprobs[index].echoed(echo) if self._asked and self._echoes else None
+        ids = {"prompt_token_ids": echo.tokens} if echo.tokens else {}
+        return _piece(index, echo.text, told) | ids
 
     def _text(self, index: int, delta: Delta) -> dict[str, Any]:
         told = self._told(index, delta.chances) if self._asked else None

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from serve_app.messages import Event, ModelCard, Usage
+from serve_app.messages import Event, Finish, ModelCard, Usage
 
 DONE = b"data: [DONE]\n\n"
 
@@ -14,13 +14,13 @@ DONE = b"data: [DONE]\n\n"
 class Head:
     """What every part of one answer repeats; `created` is Unix seconds."""
 
-    request_id: str
+    answer_id: str
     created: int
     card: ModelCard
 
     def fields(self, prefix: str, kind: str) -> dict[str, Any]:
         return {
-            "id": f"{prefix}-{self.request_id}",
+            "id": f"{prefix}-{self.answer_id}",
             "object": kind,
             "created": self.created,
             "model": self.card.name,
@@ -58,3 +58,8 @@ def usage(counts: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": counts.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": counts.reasoning_tokens},
     }
+
+
+def token_ids(finish: Finish) -> dict[str, Any]:
+    """The field of a choice that vLLM has, if asked for; a stream tells them at its end."""
+    return {} if finish.spelt is None else {"token_ids": finish.spelt.tokens}

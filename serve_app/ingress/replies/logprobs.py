@@ -32,7 +32,7 @@ class Legacy:
 
     def of(self, chances: Sequence[TokenChances]) -> dict[str, Any]:
         return {
-            "tokens": [_spelled(each.drawn.text) for each in chances],
+            "tokens": [_key(each.drawn) for each in chances],
             "token_logprobs": [_finite(each.drawn) for each in chances],
             "top_logprobs": [_likeliest(each) for each in chances],
             "text_offset": [self._place(each.drawn.text) for each in chances],
@@ -44,7 +44,7 @@ class Legacy:
         text = echo.text.encode()
         first = text[: max(0, len(text) - sum(len(each.drawn.text) for each in told))]
         unknown = {
-            "tokens": [_spelled(first)],
+            "tokens": [_legible(first)],
             "token_logprobs": [None],
             "top_logprobs": [None],
             "text_offset": [self._place(first)],
@@ -75,7 +75,7 @@ def joined(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def _chance(chance: Chance) -> dict[str, Any]:
     return {
-        "token": _spelled(chance.text),
+        "token": _token(chance),
         "logprob": _finite(chance),
         "bytes": list(chance.text),
     }
@@ -84,7 +84,7 @@ def _chance(chance: Chance) -> dict[str, Any]:
 def _likeliest(chances: TokenChances) -> dict[str, float]:
     """The drawn token is always among them; of two that are spelled alike the likelier counts."""
     every = (*chances.top, chances.drawn)
-    return {_spelled(each.text): _finite(each) for each in sorted(every, key=_finite)}
+    return {_key(each): _finite(each) for each in sorted(every, key=_finite)}
 
 
 def _ranked(chances: TokenChances) -> dict[str, Any]:
@@ -92,16 +92,28 @@ def _ranked(chances: TokenChances) -> dict[str, Any]:
     return {
         str(each.token): {
             "logprob": _finite(each),
-            "rank": ranks.get(each.token),
-            "decoded_token": _spelled(each.text),
+            "rank": each.rank or ranks.get(each.token),
+            "decoded_token": _token(each),
         }
         for each in (chances.drawn, *chances.top)
     }
 
 
-def _spelled(token: bytes) -> str:
+def _token(chance: Chance) -> str:
     """Bytes that are no whole character are written out, so that two tokens never look alike."""
-    return token.decode("utf-8", "backslashreplace")
+    return chance.control or chance.text.decode("utf-8", "backslashreplace")
+
+
+def _key(chance: Chance) -> str:
+    return chance.control or _legible(chance.text)
+
+
+def _legible(text: bytes) -> str:
+    r"""OpenAI's older way to write bytes that are no whole character: `bytes:\xe5\xa5`."""
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in text)
 
 
 def _finite(chance: Chance) -> float:

@@ -1,41 +1,33 @@
 """POST /v1/chat/completions: a body as a request."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import FailFast, Field
 
 from serve_app.errors import InvalidRequest
 from serve_app.ingress.wire import conversation, strict
-from serve_app.ingress.wire.order import Envelope, Order, OrderFields, include_usage, urgency
+from serve_app.ingress.wire.ending import EndingFields, ending, speaker
+from serve_app.ingress.wire.handling import HandlingFields, handling
+from serve_app.ingress.wire.neutral import NeutralInChat
+from serve_app.ingress.wire.order import Envelope, Order, OrderFields, travel, urgency
 from serve_app.ingress.wire.sampling import Alternatives, SamplingFields, Tokens, sampling
-from serve_app.ingress.wire.strict import Wire, only
 from serve_app.ingress.wire.structure import StructureFields, structure
 from serve_app.ingress.wire.thinking import ThinkingFields, thinking
 from serve_app.ingress.wire.tools import ToolFields, tool_choice, tools
-from serve_app.messages import ChatRequest, Sampling, ToolMode
+from serve_app.messages import ChatRequest, Ending, Sampling, ToolMode
 
 
-class Neutral(Wire):
-    """Fields of OpenAI's that say nothing here, or of which only the neutral values are taken."""
-
-    functions: Annotated[Any, only([])] = None
-    function_call: Annotated[Any, only("none", "auto")] = None
-    modalities: Annotated[Any, only(["text"])] = None
-    audio: Annotated[Any, only()] = None
-    prediction: Annotated[Any, only()] = None
-    web_search_options: Annotated[Any, only()] = None
-    verbosity: Annotated[Any, only("medium")] = None
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
-
-
-class Chat(OrderFields, SamplingFields, StructureFields, ToolFields, ThinkingFields, Neutral):
+class Chat(
+    OrderFields,
+    SamplingFields,
+    StructureFields,
+    ToolFields,
+    ThinkingFields,
+    HandlingFields,
+    EndingFields,
+    NeutralInChat,
+):
     """The body."""
 
     messages: Annotated[list[conversation.Turn], FailFast(), Field(min_length=1)]
@@ -43,6 +35,7 @@ class Chat(OrderFields, SamplingFields, StructureFields, ToolFields, ThinkingFie
     max_completion_tokens: Tokens | None = None
     logprobs: bool = False
     top_logprobs: Alternatives | None = None
+    echo: bool = False
 
     sentences: ClassVar[Mapping[str, str]] = {
         "logprobs": "true or false; 'top_logprobs' says how many"
@@ -59,8 +52,16 @@ def chat(body: bytes, envelope: Envelope) -> Order:
             " leave 'tool_choice' or the shape out.",
             "tool_choice",
         )
-    with_usage = include_usage(fields.stream_options, stream=fields.stream)
-    return Order(envelope, (request,), fields.stream, with_usage)
+    last = request.messages[-1]
+    role = speaker(request.ending, last)
+    return Order(
+        envelope,
+        (request,),
+        travel(fields.stream_options, stream=fields.stream),
+        answer_id=fields.request_id or envelope.request_id,
+        role=role,
+        echo=last.content if fields.echo and speaker(Ending.NOTHING, last) == role else "",
+    )
 
 
 def _request(fields: Chat, envelope: Envelope) -> ChatRequest:
@@ -75,6 +76,8 @@ def _request(fields: Chat, envelope: Envelope) -> ChatRequest:
         structure=structure(fields),
         thinking=thinking(fields),
         urgency=urgency(fields, envelope),
+        handling=handling(fields),
+        ending=ending(fields),
     )
 
 

@@ -7,7 +7,9 @@ from pydantic import AfterValidator, Field
 
 from serve_app.errors import InvalidRequest
 from serve_app.ingress.wire import strict
-from serve_app.ingress.wire.order import Envelope, Order, OrderFields, include_usage, urgency
+from serve_app.ingress.wire.handling import HandlingFields, handling
+from serve_app.ingress.wire.neutral import Neutral
+from serve_app.ingress.wire.order import Envelope, Order, OrderFields, travel, urgency
 from serve_app.ingress.wire.sampling import Alternatives, SamplingFields, sampling
 from serve_app.ingress.wire.strict import only
 from serve_app.ingress.wire.structure import StructureFields, structure
@@ -38,7 +40,7 @@ def _prompt(prompt: Any) -> Prompt:
     return tuple(prompt)
 
 
-class Completion(OrderFields, SamplingFields, StructureFields):
+class Completion(OrderFields, SamplingFields, StructureFields, HandlingFields, Neutral):
     """The body."""
 
     prompt: Annotated[Any, AfterValidator(_prompts)]
@@ -47,9 +49,12 @@ class Completion(OrderFields, SamplingFields, StructureFields):
     logprobs: Alternatives | None = None
     best_of: Annotated[int, Field(ge=1)] | None = None
     suffix: Annotated[Any, only("")] = None
-    user: Any = None
+    add_special_tokens: bool = True
 
-    sentences: ClassVar[Mapping[str, str]] = {"logprobs": "a whole number from 0 to 20"}
+    sentences: ClassVar[Mapping[str, str]] = {
+        "logprobs": "a whole number from 0 to 20",
+        "add_special_tokens": "true or false",
+    }
 
 
 def completions(body: bytes, envelope: Envelope) -> Order:
@@ -67,11 +72,13 @@ def completions(body: bytes, envelope: Envelope) -> Order:
             structure=structure(fields),
             echo=fields.echo,
             urgency=urgency(fields, envelope),
+            handling=handling(fields),
+            has_prefix=fields.add_special_tokens,
         )
         for place, prompt in enumerate(fields.prompt)
     )
-    with_usage = include_usage(fields.stream_options, stream=fields.stream)
-    return Order(envelope, requests, fields.stream, with_usage, suppressed=not fields.max_tokens)
+    answer_id = fields.request_id or envelope.request_id
+    return Order(envelope, requests, travel(fields.stream_options, stream=fields.stream), answer_id)
 
 
 def _check(fields: Completion) -> None:
@@ -79,17 +86,17 @@ def _check(fields: Completion) -> None:
         raise InvalidRequest(
             "'max_tokens' must be at least 1; 0 makes sense with 'echo': true alone.", "max_tokens"
         )
-    if fields.best_of is not None and fields.best_of != fields.n:
-        raise InvalidRequest("'best_of' must be left out or the same as 'n'.", "best_of")
+    if fields.best_of not in {None, 1, fields.n}:
+        raise InvalidRequest("'best_of' must be left out, 1 or the same as 'n'.", "best_of")
 
 
 def _sampling(fields: Completion) -> Sampling:
-    """An echo is told with the chances that the answer is told with; nothing is a token unshown."""
+    """An echo is told with the chances that the answer is told with."""
     echoed = fields.logprobs if fields.echo else None
     stated = fields.prompt_logprobs
     return sampling(
         fields,
-        max_tokens=fields.max_tokens or 1,
+        max_tokens=fields.max_tokens,
         logprobs=fields.logprobs,
         prompt_logprobs=echoed if stated is None else stated,
     )

@@ -1,5 +1,6 @@
 """What was said: messages in OpenAI's format, as GLM's roles."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -112,4 +113,22 @@ class Turn(Wire):
 
 def messages(turns: list[Turn]) -> tuple[Message, ...]:
     """The conversation as the model's roles; raises InvalidRequest."""
-    return tuple(turn.unwrapped(f"messages[{place}]") for place, turn in enumerate(turns))
+    said = tuple(turn.unwrapped(f"messages[{place}]") for place, turn in enumerate(turns))
+    _check_observations(said)
+    return said
+
+
+def _check_observations(said: Iterable[Message]) -> None:
+    """What a tool says answers a call before it; one without an id, any of them."""
+    called: set[str] = set()
+    for place, message in enumerate(said):
+        called.update(call.id for call in message.tool_calls)
+        if message.role is not Role.OBSERVATION:
+            continue
+        if not called or message.tool_call_id not in {None, *called}:
+            param = f"messages[{place}].tool_call_id"
+            raise InvalidRequest(
+                f"'{param}' must be the id of a call that an assistant's message before it made"
+                " in 'tool_calls'.",
+                param,
+            )

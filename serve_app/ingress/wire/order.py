@@ -1,7 +1,9 @@
 """What a body turns into: requests for the corridor, and how their answer shall travel."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
 
 from serve_app.errors import InvalidRequest
 from serve_app.ingress.wire.strict import INT64, Wire
@@ -19,14 +21,24 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Travel:
+    """How an answer goes to its reader."""
+
+    stream: bool = False
+    tells_usage: bool = False  # in a chunk of its own, at the end of a stream
+    counts_on: bool = False  # in every chunk too
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """Requests of one kind, for one model, with the same sampling."""
 
     envelope: Envelope
     requests: tuple[Request, ...]
-    stream: bool
-    include_usage: bool
-    suppressed: bool = False  # nothing was to be generated: the one token that was is not shown
+    travel: Travel
+    answer_id: str
+    role: str = "assistant"  # who answers
+    echo: str = ""  # what a chat's answer begins with
 
     @property
     def request(self) -> Request:
@@ -40,9 +52,10 @@ class Order:
 
 
 class StreamOptions(Wire):
-    """How a stream ends."""
+    """What a stream tells beside the answer."""
 
     include_usage: bool = False
+    continuous_usage_stats: bool = False
     include_obfuscation: Any = None
 
 
@@ -52,6 +65,7 @@ class OrderFields(Wire):
     model: str
     stream_options: StreamOptions | None = None
     priority: INT64 = 0
+    request_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
 
 
 def urgency(fields: OrderFields, envelope: Envelope) -> Urgency:
@@ -60,13 +74,16 @@ def urgency(fields: OrderFields, envelope: Envelope) -> Urgency:
     return Urgency(fields.priority if stated is None else stated, envelope.deadline_s)
 
 
-def include_usage(options: StreamOptions | None, *, stream: bool) -> bool:
+def travel(options: StreamOptions | None, *, stream: bool) -> Travel:
     """Raises InvalidRequest if there are options for a stream and no stream."""
     if options is None:
-        return False
+        return Travel(stream)
     if not stream:
         raise InvalidRequest(
             "'stream_options' needs 'stream': true; set it or leave the options out.",
             "stream_options",
         )
-    return options.include_usage
+    tells = options.include_usage
+    return Travel(
+        stream=True, tells_usage=tells, counts_on=tells and options.continuous_usage_stats
+    )

@@ -10,6 +10,7 @@ from serve_app.messages import Sampling
 
 _MOST_BIASES = 1024
 _LARGEST_BIAS = 100
+_MOST_ALLOWED = 16_384  # each costs time at every token
 
 Tokens = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -20,6 +21,13 @@ _Stop = Annotated[
     Field(max_length=4),
     OR_ONE,
 ]
+_BadWords = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1, max_length=256)]],
+    FailFast(),
+    Field(max_length=128),
+    OR_ONE,
+]
+_Allowed = Annotated[list[TokenId], FailFast(), Field(min_length=1, max_length=_MOST_ALLOWED)]
 _Penalty = Annotated[float, Field(ge=-2, le=2)]
 
 
@@ -49,7 +57,7 @@ class SamplingFields(Wire):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     presence_penalty: _Penalty = 0.0
     frequency_penalty: _Penalty = 0.0
     logit_bias: Annotated[Any, AfterValidator(_biases)] = ()
@@ -62,6 +70,10 @@ class SamplingFields(Wire):
         default_factory=list
     )
     prompt_logprobs: Alternatives | None = None
+    bad_words: _BadWords = Field(default_factory=list)
+    allowed_token_ids: _Allowed = Field(default_factory=list)
+    include_stop_str_in_output: bool = False
+    skip_special_tokens: bool = True
     stream: bool = False
 
 
@@ -95,4 +107,8 @@ def sampling(
         max_tokens=max_tokens,
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
+        bad_words=tuple(fields.bad_words),
+        allowed_token_ids=tuple(fields.allowed_token_ids),
+        keeps_stop=fields.include_stop_str_in_output,
+        hides_special=fields.skip_special_tokens,
     )

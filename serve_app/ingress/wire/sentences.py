@@ -16,6 +16,9 @@ _PENALTY = "a number from -2 to 2"
 _ALTERNATIVES = "a whole number from 0 to 20"
 _FLAG = "true or false"
 _REGEX = "a regular expression, as a string that is not empty"
+_GRAMMAR = "a grammar in Lark or GBNF, as a string that is not empty"
+_SPACES = "blanks between parts of JSON are the model's to choose"
+_TAGS = "structural tags are not supported yet"
 _CHOICES = "a list of 1 to 1024 strings that are not empty"
 
 MUST_BE: Mapping[str, str] = {
@@ -43,18 +46,25 @@ MUST_BE: Mapping[str, str] = {
     "prompt": "a text, a list of texts, a list of token ids or a list of such lists, none empty",
     "suffix": f"left out; filling in before a suffix {_LATER}",
     "echo": _FLAG,
-    "best_of": "left out or the same as 'n'",
+    "best_of": "left out, 1 or the same as 'n'",
+    "add_generation_prompt": _FLAG,
+    "continue_final_message": _FLAG,
+    "truncate_prompt_tokens": "a whole number of at least 1, or -1 for as many tokens as fit",
+    "cache_salt": "a string of 1 to 256 characters",
+    "return_token_ids": _FLAG,
+    "request_id": "1 to 64 letters, digits, dots, underscores or hyphens",
     # How the answer travels.
     "stream": _FLAG,
     "stream_options": "an object with 'include_usage'",
     "stream_options.include_usage": _FLAG,
-    "priority": f"{_INT64}; lower goes first",
+    "stream_options.continuous_usage_stats": _FLAG,
+    "priority": "a whole number; lower goes first",
     # How tokens are chosen.
     "temperature": "a number from 0 to 2",
     "top_p": "a number above 0 and at most 1",
     "top_k": "a whole number of at least 1, or 0 or -1 for all",
     "min_p": "a number from 0 to 1",
-    "repetition_penalty": "a number above 0 and at most 2",
+    "repetition_penalty": "a number above 0; 1 changes nothing",
     "presence_penalty": _PENALTY,
     "frequency_penalty": _PENALTY,
     "logit_bias": "an object of up to 1024 token ids, as strings, with numbers from -100 to 100",
@@ -68,6 +78,12 @@ MUST_BE: Mapping[str, str] = {
     "stop[]": "a string of 1 to 1024 characters",
     "stop_token_ids": "a list of up to 64 token ids",
     "stop_token_ids[]": "a token id, a whole number of at least 0",
+    "bad_words": "a string or a list of up to 128, each of 1 to 256 characters",
+    "bad_words[]": "a string of 1 to 256 characters",
+    "allowed_token_ids": "a list of 1 to 16384 token ids",
+    "allowed_token_ids[]": "a token id, a whole number of at least 0",
+    "include_stop_str_in_output": _FLAG,
+    "skip_special_tokens": _FLAG,
     "prompt_logprobs": _ALTERNATIVES,
     "top_logprobs": _ALTERNATIVES,
     # Tools.
@@ -79,7 +95,10 @@ MUST_BE: Mapping[str, str] = {
     "tools[].function.description": "a string",
     "tools[].function.parameters": _SHAPE,
     "tools[].function.strict": _FLAG,
-    "tool_choice": 'none, auto, required or {"type": "function", "function": {"name": "..."}}',
+    "tool_choice": (
+        'none, auto, required, {"type": "function", "function": {"name": "..."}} or'
+        ' {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [...]}}'
+    ),
     "parallel_tool_calls": _FLAG,
     "functions": "left out or []; it is deprecated, use 'tools'",
     "function_call": "left out, none or auto; it is deprecated, use 'tool_choice'",
@@ -90,7 +109,17 @@ MUST_BE: Mapping[str, str] = {
     "response_format.json_schema.name": _NAME,
     "response_format.json_schema.schema": _SHAPE,
     "response_format.json_schema.strict": _FLAG,
-    "structured_outputs": "an object with one of 'json', 'json_object', 'regex' and 'choice'",
+    "structured_outputs": (
+        "an object with one of 'json', 'json_object', 'regex', 'choice' and 'grammar'"
+    ),
+    "structured_outputs.grammar": _GRAMMAR,
+    "structured_outputs.disable_any_whitespace": f"left out or false; {_SPACES}",
+    "structured_outputs.disable_additional_properties": (
+        "left out or false; say 'additionalProperties': false in the schema"
+    ),
+    "structured_outputs.whitespace_pattern": f"left out; {_SPACES}",
+    "structured_outputs.structural_tag": f"left out; {_TAGS}",
+    "structural_tag": f"left out; {_TAGS}",
     "structured_outputs.json": f"{_SHAPE}, or its text",
     "structured_outputs.json_object": _FLAG,
     "structured_outputs.regex": _REGEX,
@@ -100,6 +129,8 @@ MUST_BE: Mapping[str, str] = {
     "guided_regex": _REGEX,
     "guided_choice": _CHOICES,
     "guided_choice[]": "a string that is not empty",
+    "guided_grammar": _GRAMMAR,
+    "guided_whitespace_pattern": f"left out; {_SPACES}",
     # Thinking.
     "chat_template_kwargs": "an object with 'enable_thinking'",
     "chat_template_kwargs.enable_thinking": _FLAG,
@@ -109,10 +140,23 @@ MUST_BE: Mapping[str, str] = {
     # POST /tokenize and /detokenize.
     "tokens": "a list of at least one token id",
     "tokens[]": "a token id, a whole number of at least 0",
-    "add_generation_prompt": "left out or true; the prompt is tokenised as it would be answered",
-    "add_special_tokens": "left out; tokens are what the model would read",
+    "add_special_tokens": "left out or false; the chat template writes them itself",
     "return_token_strs": "left out or false; POST /detokenize spells tokens",
     # Only what changes nothing.
+    "detokenize": "left out or true; 'return_token_ids' tells the tokens too",
+    "use_beam_search": f"left out or false; beam search {_LATER}",
+    "length_penalty": f"left out or 1; beam search {_LATER}",
+    "early_stopping": f"left out or false; beam search {_LATER}",
+    "logits_processors": "left out; code of a caller's is never run",
+    "prompt_embeds": f"left out; a prompt of embeddings {_LATER}",
+    "kv_transfer_params": f"left out; moving caches between servers {_LATER}",
+    "vllm_xargs": "left out; there are no plug-ins that would read it",
+    "return_tokens_as_token_ids": "left out or false; 'return_token_ids' tells the ids",
+    "spaces_between_special_tokens": _FLAG,
+    "chat_template": "left out; the model's own is used, for a template is a program",
+    "documents": "left out; GLM's templates have no place for them, put them into a message",
+    "mm_processor_kwargs": f"left out; other content than text {_LATER}",
+    "include_reasoning": "left out or true; thoughts come apart from the content",
     "modalities": f'left out or ["text"]; anything but text {_LATER}',
     "audio": f"left out; audio {_LATER}",
     "prediction": f"left out; a predicted output {_LATER}",

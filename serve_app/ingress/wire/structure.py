@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, FailFast, Field, StringConstraints
 
 from serve_app.errors import InvalidRequest
-from serve_app.ingress.wire.strict import Wire, as_json
+from serve_app.ingress.wire.strict import Wire, as_json, only
 from serve_app.messages import Structure, StructureKind
 
 _Choices = Annotated[
@@ -15,6 +15,7 @@ _Choices = Annotated[
     Field(min_length=1, max_length=1024),
 ]
 _Regex = Annotated[str, StringConstraints(min_length=1)]
+_Grammar = Annotated[str, StringConstraints(min_length=1)]
 
 
 def _object_or_text(schema: Any) -> Any:
@@ -27,7 +28,11 @@ _Schema = Annotated[Any, AfterValidator(_object_or_text)]
 
 
 class JsonSchema(Wire):
-    """OpenAI's wrapping of a schema; an answer follows it to the letter, `strict` or not."""
+    """OpenAI's wrapping of a schema.
+
+    An answer follows it to the letter, `strict` or not; but one that is not strict may say
+    `uniqueItems`, which cannot be enforced.
+    """
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
     schema_: dict[str, Any] = Field(alias="schema", default_factory=dict)
@@ -49,6 +54,12 @@ class StructuredOutputs(Wire):
     regex: _Regex | None = None
     choice: _Choices = Field(default_factory=list)
     json_object: bool = False
+    grammar: _Grammar | None = None
+    disable_fallback: Any = None  # there is one way to enforce a shape
+    disable_any_whitespace: Annotated[Any, only(False)] = None
+    disable_additional_properties: Annotated[Any, only(False)] = None
+    whitespace_pattern: Annotated[Any, only()] = None
+    structural_tag: Annotated[Any, only()] = None
 
 
 class StructureFields(Wire):
@@ -59,6 +70,10 @@ class StructureFields(Wire):
     guided_json: _Schema = None
     guided_regex: _Regex | None = None
     guided_choice: _Choices = Field(default_factory=list)
+    guided_grammar: _Grammar | None = None
+    guided_decoding_backend: Any = None  # there is one
+    guided_whitespace_pattern: Annotated[Any, only()] = None
+    structural_tag: Annotated[Any, only()] = None
 
 
 def structure(fields: StructureFields) -> Structure | None:
@@ -76,30 +91,41 @@ def _wishes(fields: StructureFields) -> Iterator[tuple[str, Structure]]:
     if fields.structured_outputs is not None:
         yield from _vllm(fields.structured_outputs)
     older = StructuredOutputs.model_construct(
-        json_=fields.guided_json, regex=fields.guided_regex, choice=fields.guided_choice
+        json_=fields.guided_json,
+        regex=fields.guided_regex,
+        choice=fields.guided_choice,
+        grammar=fields.guided_grammar,
     )
     yield from _named("guided_", older)
 
 
 def _openai(wish: ResponseFormat) -> Iterator[tuple[str, Structure]]:
     param = "response_format"
-    if (wish.type == "json_schema") is not (wish.json_schema is not None):
-        raise InvalidRequest(
-            f"'{param}.json_schema' belongs to the type json_schema; send both or none.",
-            f"{param}.json_schema",
-        )
+    _check_whole(wish, f"{param}.json_schema")
     if wish.type == "json_object":
         yield param, Structure(StructureKind.JSON_OBJECT)
     if wish.json_schema is not None:
         source = as_json(wish.json_schema.schema_, f"{param}.json_schema.schema")
-        yield param, Structure(StructureKind.JSON_SCHEMA, source)
+        yield param, Structure(StructureKind.JSON_SCHEMA, source, wish.json_schema.strict)
+
+
+def _check_whole(wish: ResponseFormat, param: str) -> None:
+    if wish.type == "json_schema" and wish.json_schema is None:
+        raise InvalidRequest(
+            f"'{param}' is missing; send an object with 'name' and 'schema'.", param
+        )
+    if wish.type != "json_schema" and wish.json_schema is not None:
+        raise InvalidRequest(
+            f"'{param}' belongs to the type json_schema; set the type or leave it out.", param
+        )
 
 
 def _vllm(wish: StructuredOutputs) -> Iterator[tuple[str, Structure]]:
     wishes = list(_named("structured_outputs.", wish))
     if not wishes:
         raise InvalidRequest(
-            "'structured_outputs' must have one of 'json', 'json_object', 'regex' and 'choice'.",
+            "'structured_outputs' must have one of 'json', 'json_object', 'regex', 'choice' and"
+            " 'grammar'.",
             "structured_outputs",
         )
     yield from wishes
@@ -117,3 +143,5 @@ def _named(prefix: str, wish: StructuredOutputs) -> Iterator[tuple[str, Structur
     if wish.choice:
         source = as_json(wish.choice, f"{prefix}choice")
         yield f"{prefix}choice", Structure(StructureKind.CHOICE, source)
+    if wish.grammar is not None:
+        yield f"{prefix}grammar", Structure(StructureKind.GRAMMAR, wish.grammar)

@@ -1,11 +1,13 @@
 """POST /tokenize and /detokenize, as vLLM has them."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import FailFast, Field
 
 from serve_app.errors import InvalidRequest
 from serve_app.ingress.wire import conversation, strict
+from serve_app.ingress.wire.ending import EndingFields, ending
 from serve_app.ingress.wire.order import Envelope
 from serve_app.ingress.wire.sampling import TokenId
 from serve_app.ingress.wire.strict import Wire, only
@@ -14,15 +16,19 @@ from serve_app.ingress.wire.tools import ToolFields, tool_choice, tools
 from serve_app.messages import ChatRequest, CompletionRequest, Request, Sampling
 
 
-class ToTokenise(ThinkingFields, ToolFields):
+class ToTokenise(ThinkingFields, ToolFields, EndingFields):
     """A chat or a text, the one or the other."""
 
     model: str
     prompt: Annotated[str, Field(min_length=1)] | None = None
     messages: Annotated[list[conversation.Turn], FailFast()] = Field(default_factory=list)
-    add_generation_prompt: Annotated[Any, only(True)] = None
-    add_special_tokens: Annotated[Any, only(True)] = None
+    add_special_tokens: bool | None = None
     return_token_strs: Annotated[Any, only(False)] = None
+    chat_template: Annotated[Any, only()] = None
+    documents: Annotated[Any, only([])] = None
+    mm_processor_kwargs: Annotated[Any, only({})] = None
+
+    sentences: ClassVar[Mapping[str, str]] = {"add_special_tokens": "true or false"}
 
 
 class ToSpell(Wire):
@@ -35,10 +41,15 @@ class ToSpell(Wire):
 def to_tokenise(body: bytes, envelope: Envelope) -> Request:
     """The request whose prompt is wanted as tokens; raises InvalidRequest."""
     fields = strict.parse(ToTokenise, body)
-    if (fields.prompt is None) is not bool(fields.messages):
-        raise InvalidRequest("Send either 'prompt' or 'messages'.", "prompt")
+    _check(fields)
     if fields.prompt is not None:
-        return CompletionRequest(envelope.request_id, fields.model, fields.prompt, Sampling())
+        return CompletionRequest(
+            envelope.request_id,
+            fields.model,
+            fields.prompt,
+            Sampling(),
+            has_prefix=fields.add_special_tokens is not False,
+        )
     return ChatRequest(
         envelope.request_id,
         fields.model,
@@ -47,7 +58,22 @@ def to_tokenise(body: bytes, envelope: Envelope) -> Request:
         tools=tools(fields),
         tool_choice=tool_choice(fields),
         thinking=thinking(fields),
+        ending=ending(fields),
     )
+
+
+def _check(fields: ToTokenise) -> None:
+    has_prompt, has_messages = fields.prompt is not None, "messages" in fields.model_fields_set
+    if has_prompt is has_messages:
+        raise InvalidRequest("Send either 'prompt' or 'messages', not both.", "prompt")
+    if has_messages and not fields.messages:
+        raise InvalidRequest("'messages' must be a list of at least one message.", "messages")
+    if has_messages and fields.add_special_tokens:
+        raise InvalidRequest(
+            "'add_special_tokens' must be left out or false for 'messages': the chat template"
+            " writes them itself.",
+            "add_special_tokens",
+        )
 
 
 def to_spell(body: bytes) -> tuple[str, tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """The tools an answer may call, and whether it must."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, FailFast, Field, StringConstraints
@@ -28,11 +29,33 @@ class Offer(Wire):
     function: Function
 
 
-def _choice(choice: Any) -> ToolMode | str:
-    """A mode, or the name of the one tool to call."""
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """OpenAI's `allowed_tools`: some of those that are offered."""
+
+    mode: ToolMode
+    names: tuple[str, ...]
+
+
+def _choice(choice: Any) -> ToolMode | Allowed | str:
+    """A mode, the tools that may be called, or the name of the one to call."""
     match choice:
         case "none" | "auto" | "required":
             return ToolMode(choice)
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [*some]}} if some:
+            return Allowed(_mode(mode), tuple(map(_named, some)))
+        case _:
+            return _named(choice)
+
+
+def _mode(mode: Any) -> ToolMode:
+    if mode not in {"auto", "required"}:
+        raise ValueError
+    return ToolMode(mode)
+
+
+def _named(choice: Any) -> str:
+    match choice:
         case {"type": "function", "function": {"name": str(name)}} if len(choice) == 2:  # noqa: PLR2004 -- no other keys
             return str(name)
         case _:
@@ -74,8 +97,13 @@ def tool_choice(fields: ToolFields) -> ToolChoice:
         if wish is ToolMode.REQUIRED and not fields.tools:
             raise InvalidRequest("'tool_choice' needs 'tools'; offer at least one.", "tool_choice")
         return ToolChoice(wish, parallel=fields.parallel_tool_calls)
-    _check_offered(wish, {offer.function.name for offer in fields.tools})
-    return ToolChoice(ToolMode.REQUIRED, wish, fields.parallel_tool_calls)
+    offered = {offer.function.name for offer in fields.tools}
+    if isinstance(wish, Allowed):
+        for name in wish.names:
+            _check_offered(name, offered)
+        return ToolChoice(wish.mode, allowed=wish.names, parallel=fields.parallel_tool_calls)
+    _check_offered(wish, offered)
+    return ToolChoice(ToolMode.REQUIRED, wish, parallel=fields.parallel_tool_calls)
 
 
 def _check_offered(name: str, offered: Collection[str]) -> None:
