@@ -1,0 +1,197 @@
+"""One look at one road: observe, decide, write the status, then act.
+
+The status is written before anything is done, and every act follows from the status alone. So a
+controller that dies between the two leaves a road that the next look brings in line: the acts are
+repeated, never skipped. The route is read before the road: who then writes it from an outdated
+status is refused by the API server, for the route has changed since it was read.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from k8s import faults
+from k8s.checks import Facts
+from k8s.clocks import Clocks, Look, jump
+from k8s.decide import decide
+from k8s.faults import Fault
+from k8s.gates import judge
+from k8s.gauge import Gauge, Reading
+from k8s.ledger import missing
+from k8s.reports import Summary
+from k8s.road import Phase, Road, Step, Transition, Verdict
+from k8s.road.route import render_route
+from k8s.rules import Observed
+from k8s.samples import NOTHING
+from k8s.world import World
+
+
+@dataclass
+class _Memory:
+    """What a controller knows of a road beyond its status; it may be lost at any time."""
+
+    gauge: Gauge
+    look: Look | None = None
+    recorded: int = 0  # the number of the last record in the ledger
+    told: int | None = None  # the number of the last transition that was told
+    restarts: dict[int, int] = field(default_factory=dict)  # when a step began, by transition
+    route: Mapping[str, Any] | None = None  # the spec that was last seen or written
+
+
+class Controller:
+    """Reconciles roads, one look at a time."""
+
+    def __init__(
+        self,
+        world: World,
+        new_gauge: Callable[[], Gauge],
+        clocks: Clocks,
+        fault: Fault = faults.none,
+    ) -> None:
+        self._world = world
+        self._clocks = clocks
+        self._fault = fault
+        self._new_gauge = new_gauge
+        self._memories: dict[str, _Memory] = {}
+
+    def reconcile(self, name: str) -> Road | None:
+        """Bring one road a step further at most; None when it is gone."""
+        live = self._world.route(name)
+        road = self._world.road(name)
+        if road is None:
+            self._memories.pop(name, None)
+            return None
+        memory = self._memories.setdefault(name, _Memory(self._new_gauge()))
+        ready = self._world.ready([each.name for each in road.spec.versions])
+        look = self._clocks.look()
+        decided = decide(self._observed(road, ready, memory, look))
+        moved = decided.transitions > road.status.transitions
+        if decided != road.status:
+            road = self._world.write_status(road, decided)
+        memory.look = look
+        self._at("status-written", road, moved=moved)
+        self._route(road, ready, live, memory)
+        self._at("route-written", road, moved=moved)
+        self._record(road, memory)
+        self._at("recorded", road, moved=moved)
+        self._tell(road, memory)
+        return road
+
+    def _at(self, act: str, road: Road, *, moved: bool) -> None:
+        if moved:
+            self._fault(f"{road.status.phase}:{act}")
+
+    def _observed(
+        self, road: Road, ready: Mapping[str, int], memory: _Memory, look: Look
+    ) -> Observed:
+        summary = self._summary(road)
+        return Observed(
+            road=road,
+            ready=ready,
+            now=look.wall,
+            jump=jump(memory.look, look),
+            report=self._report(road, ready, memory, look, summary),
+            evaluation_digest=summary.digest if summary else "",
+        )
+
+    def _summary(self, road: Road) -> Summary | None:
+        """Of this very model; another one's report under the same name is none."""
+        if road.status.phase is not Phase.EVALUATING or road.status.candidate is None:
+            return None
+        summary = self._world.summary(road.status.candidate)
+        version = road.spec.version(road.status.candidate)
+        asked = version.model_digest.removeprefix("sha256:") if version else ""
+        if summary and asked and summary.model_digest.removeprefix("sha256:") != asked:
+            return None
+        return summary
+
+    def _report(
+        self,
+        road: Road,
+        ready: Mapping[str, int],
+        memory: _Memory,
+        look: Look,
+        summary: Summary | None,
+    ) -> Sequence[Verdict] | None:
+        """The gate's answer, where there is anything new to judge."""
+        status, step = road.status, road.status.current_step()
+        if step is None or status.candidate is None or status.stable is None:
+            return None
+        restarts = self._restarts(road, memory)
+        evaluation: Sequence[Verdict] | None = ()
+        reading: Reading | None = Reading()
+        if status.phase is Phase.EVALUATING:
+            required = road.spec.policy.evaluate.required
+            evaluation = summary.verdicts if summary else None if required else ()
+        else:
+            reading = self._reading(road, memory, look)
+        if reading is None:
+            return None
+        return judge(
+            status.phase,
+            Facts(
+                thresholds=road.spec.policy.gates,
+                candidate=reading.samples.get(status.candidate, NOTHING),
+                stable=reading.samples.get(status.stable, NOTHING),
+                ready=ready.get(status.candidate, 0),
+                restarts=restarts,
+                evaluation=evaluation,
+                looks=_looks(step, road),
+                unseen=reading.unseen,
+            ),
+        )
+
+    def _reading(self, road: Road, memory: _Memory, look: Look) -> Reading | None:
+        status = road.status
+        if status.candidate is None or status.stable is None or status.step_started_at is None:
+            return None
+        versions = (status.stable, status.candidate)
+        window_s = look.wall - status.step_started_at
+        every_s = road.spec.policy.interval
+        return memory.gauge.read(status.transitions, versions, window_s, every_s)
+
+    def _restarts(self, road: Road, memory: _Memory) -> int:
+        """Of the candidate's containers since this controller first saw the step."""
+        if road.status.phase is Phase.EVALUATING or road.status.candidate is None:
+            return 0
+        ever, step = self._world.restarts(road.status.candidate), road.status.transitions
+        if step not in memory.restarts:
+            memory.restarts = {step: ever}
+        return max(ever - memory.restarts[step], 0)
+
+    def _route(
+        self, road: Road, ready: Mapping[str, int], live: Mapping[str, Any] | None, memory: _Memory
+    ) -> None:
+        wanted = render_route(road, ready.keys())
+        if wanted is None:
+            return
+        if live is None or live["spec"] != wanted["spec"]:
+            self._world.write_route(wanted, live)
+            if wanted["spec"] == memory.route:
+                message = f"somebody changed the route of {road.name}; it follows the road again"
+                self._world.note(road, "RouteRestored", message)
+        memory.route = wanted["spec"]
+
+    def _record(self, road: Road, memory: _Memory) -> None:
+        if memory.recorded >= road.status.transitions:
+            return
+        for record in missing(road, self._world.head(road.name)):
+            self._world.append(road.name, record)
+        memory.recorded = road.status.transitions
+
+    def _tell(self, road: Road, memory: _Memory) -> None:
+        """What happened since; of what was before this controller, the last transition."""
+        before = road.status.transitions - 1 if memory.told is None else memory.told
+        for transition in road.status.history:
+            if transition.number > before:
+                self._world.tell(road, transition, warning=_is_warning(transition))
+        memory.told = road.status.transitions
+
+
+def _looks(step: Step, road: Road) -> int:
+    return math.ceil(step.deadline / max(road.spec.policy.interval, 1.0))
+
+
+def _is_warning(transition: Transition) -> bool:
+    return transition.target in {Phase.ROLLED_BACK, Phase.ABORTED}

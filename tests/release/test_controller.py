@@ -1,0 +1,218 @@
+"""The controller in a world in memory: what is written, in which order, and what survives."""
+
+import pytest
+
+from k8s.ledger import verify
+from k8s.road import Outcome, Phase
+from tests.release.worlds import HEALTHY, SICK, Crash, Town
+
+STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
+
+
+@pytest.fixture
+def town() -> Town:
+    made = Town()
+    made.settle()
+    return made
+
+
+def at(town: Town, step: str) -> Town:
+    town.release("v2")
+    town.look()
+    if step != "evaluate":
+        town.walk(until=step)
+    assert town.world.resource.status.step == step
+    return town
+
+
+def test_a_new_road_gets_its_route(town: Town) -> None:
+    assert town.world.shares == {"v1": 100}
+
+
+def test_a_good_candidate_reaches_everybody_and_the_story_is_told_once(town: Town) -> None:
+    town.release("v2")
+    town.look()
+    assert town.walk().phase is Phase.PROMOTED
+    assert town.world.shares == {"v2": 100}
+    assert list(town.world.told) == list(range(1, town.world.resource.status.transitions + 1))
+    assert len(town.world.ledger) == town.world.resource.status.transitions
+    verify(town.world.ledger)
+
+
+def test_the_status_is_written_before_the_route(town: Town) -> None:
+    town.world.writes.clear()
+    at(town, "canary-1")
+    first_route = town.world.writes.index("route")
+    assert town.world.writes[first_route - 1] == "status"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_rollback_takes_one_look(town: Town, step: str) -> None:
+    at(town, step).world.wish(rollback_to="v1")
+    town.look()
+    assert town.world.shares == {"v1": 100}
+
+
+def test_a_sick_candidate_is_sent_home_by_its_numbers(town: Town) -> None:
+    at(town, "canary-1").world.measured["v2"] = SICK
+    assert town.walk().phase is Phase.ROLLED_BACK
+    assert town.world.shares == {"v1": 100}
+    assert "success-rate" in town.world.resource.status.message
+
+
+def test_a_failed_evaluation_never_meets_a_user(town: Town) -> None:
+    town.release("v2")
+    town.evaluated("v2", Outcome.FAIL)
+    town.look()
+    assert town.walk().phase is Phase.ROLLED_BACK
+    assert town.world.shares == {"v1": 100}
+
+
+def test_a_report_on_another_model_is_no_report(town: Town) -> None:
+    town.release("v2")
+    town.world.evaluated["v2"] = town.world.evaluated.pop("v2").__class__(
+        version="v2", digest="d", verdicts=(), model_digest="of another one"
+    )
+    town.look()
+    town.look(after=100)
+    assert town.world.resource.status.step == "evaluate"
+    assert town.walk().phase is Phase.ROLLED_BACK
+
+
+def test_a_container_that_ends_under_users_sends_the_candidate_home(town: Town) -> None:
+    town.world.restarted["v2"] = 3  # before it had any
+    at(town, "canary-1")
+    assert town.look(after=11).step == "canary-1"
+    town.world.restarted["v2"] = 4
+    assert town.look(after=11).phase is Phase.ROLLED_BACK
+
+
+def test_without_prometheus_nothing_goes_forward_and_the_deadline_ends_it(town: Town) -> None:
+    at(town, "canary-1").world.broken.add("prometheus")
+    town.look(after=700)
+    assert town.look(after=700).step == "canary-1"
+    assert town.walk().phase is Phase.ROLLED_BACK
+
+
+def test_without_prometheus_the_way_back_is_open(town: Town) -> None:
+    at(town, "canary-10").world.broken.add("prometheus")
+    town.world.wish(rollback_to="v1")
+    town.look()
+    assert town.world.shares == {"v1": 100}
+
+
+def test_while_the_api_server_is_gone_nothing_changes_and_after_it_all_goes_on(town: Town) -> None:
+    at(town, "canary-1").world.broken.add("api")
+    shares = town.world.shares
+    town.look(after=1000)
+    assert town.world.shares == shares
+    town.world.broken.clear()
+    assert town.walk().phase is Phase.PROMOTED
+
+
+def test_a_ledger_that_cannot_be_reached_holds_up_no_route_and_is_filled_later(town: Town) -> None:
+    at(town, "canary-1").world.broken.add("ledger")
+    town.world.wish(rollback_to="v1")
+    town.look()
+    assert town.world.shares == {"v1": 100}
+    town.world.broken.clear()
+    town.settle()
+    assert len(town.world.ledger) == town.world.resource.status.transitions
+    verify(town.world.ledger)
+
+
+def test_a_route_that_somebody_edited_follows_the_road_again(town: Town) -> None:
+    at(town, "canary-1")
+    town.look()
+    town.world.http_route["spec"]["rules"][-1]["backendRefs"][0]["weight"] = 7
+    town.look()
+    assert town.world.shares == {"v1": 99, "v2": 1}
+    assert town.world.notes == ["RouteRestored"]
+
+
+def test_a_route_that_somebody_deleted_comes_back(town: Town) -> None:
+    town.world.http_route = None
+    town.look()
+    assert town.world.shares == {"v1": 100}
+
+
+def test_a_new_version_gets_its_pinned_rule_and_nobody_is_blamed(town: Town) -> None:
+    del town.world.services["v5"]
+    town.look()
+    town.world.services["v5"] = 1
+    town.look()
+    assert town.world.notes == []
+    pinned = [rule["backendRefs"][0]["name"] for rule in town.world.http_route["spec"]["rules"]]
+    assert "glm-v5" in pinned
+
+
+def test_a_clock_set_forward_ends_no_step(town: Town) -> None:
+    at(town, "canary-10").set_forward = 1_000_000.0
+    assert town.look(after=2).step == "canary-10"
+
+
+def test_an_answer_of_prometheus_to_an_earlier_step_is_thrown_away(town: Town) -> None:
+    at(town, "mirror").world.measured["v2"] = SICK
+    town.look(after=11)
+    town.world.measured["v2"] = HEALTHY
+    town.world.wish(rollback_to="v1")
+    assert town.look().message.endswith("asked for v1")
+
+
+def test_at_rest_a_look_writes_nothing(town: Town) -> None:
+    town.look(after=5)
+    town.world.writes.clear()
+    for _ in range(5):
+        town.look(after=5)
+    assert town.world.writes == []
+
+
+@pytest.mark.parametrize("act", ["status-written", "route-written", "recorded"])
+@pytest.mark.parametrize("phase", ["Evaluating", "Mirroring", "Canary", "Promoted"])
+def test_a_controller_that_dies_in_a_good_release_is_taken_over(
+    town: Town, phase: str, act: str
+) -> None:
+    deaths = []
+
+    def fault(place: str) -> None:
+        if place == f"{phase}:{act}":
+            deaths.append(place)
+            raise Crash
+
+    town.release("v2")
+    town.start(fault)
+    for _ in range(60):
+        try:
+            status = town.look(after=301)
+        except Crash:
+            town.start(fault)  # comes back and may die again
+        else:
+            if status.phase is Phase.PROMOTED:
+                break
+    town.start()
+    town.settle()
+    assert deaths
+    assert town.world.shares == {"v2": 100}
+    assert len(town.world.ledger) == town.world.resource.status.transitions
+    verify(town.world.ledger)
+
+
+@pytest.mark.parametrize("act", ["status-written", "route-written", "recorded"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_controller_that_dies_on_the_way_back_leaves_nobody_behind(
+    town: Town, step: str, act: str
+) -> None:
+    at(town, step)
+
+    def fault(place: str) -> None:
+        if place == f"RolledBack:{act}":
+            raise Crash
+
+    town.start(fault)
+    town.world.wish(rollback_to="v1")
+    with pytest.raises(Crash):
+        town.look()
+    town.start()
+    town.settle()
+    assert town.world.shares == {"v1": 100}
+    assert town.world.resource.status.phase is Phase.ROLLED_BACK
