@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GLANCE_S = 1.0  # between two looks at what may end
 
 
 def interrupt() -> None:
@@ -37,12 +38,13 @@ def leave_forks_alone() -> None:
     os.register_at_fork(before=block, after_in_parent=restore, after_in_child=end_by_default)
 
 
-def wait() -> None:
-    """Return at the first one; the next one interrupts."""
+def wait(ended: Callable[[], bool] = lambda: False) -> None:
+    """Return at the first one, or when it has `ended`; the next one interrupts."""
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    while not stop.wait(GLANCE_S) and not ended():
+        pass
     interrupt()
 
 

@@ -14,11 +14,16 @@ LONGEST_PLACE = 23  # HAProxy's sockets lie 74 characters below and may have 97
 
 
 @contextmanager
-def run_folder() -> Iterator[Path]:
-    """Own a new folder; it outlives its run only to explain a failed start."""
+def run_folder(*, alone: bool = False) -> Iterator[Path]:
+    """Own a new folder; it outlives its run only to explain a failed start.
+
+    `alone`: no other run can be here, so what former ones left, which were killed, is removed.
+    """
     place = tempfile.gettempdir()
     if len(place) > LONGEST_PLACE:
         raise CannotStart(f"TMPDIR: {place} is too long for the paths of sockets; try /tmp.")
+    for former in Path(place).glob(f"{PREFIX}*") if alone else ():
+        _remove(former)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     try:
         yield folder

@@ -8,12 +8,29 @@ ingress, which without HAProxy leaves every node but the head without a listener
 
 import math
 import secrets
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
+from serve_app.errors import BadSettings
 from serve_app.ports import SparePorts
 from serve_app.settings import ServerSettings
 
+# Of a node in a cluster, each in a pod of its own: fixed and few, for network policies to name.
+GCS_PORT = 6379  # of the head alone
+NODE_PORTS: Mapping[str, int] = {
+    "node-manager-port": 6380,
+    "object-manager-port": 6381,
+    "runtime-env-agent-port": 6382,
+    "dashboard-agent-grpc-port": 6383,
+    "metrics-export-port": 6384,
+    "dashboard-agent-listen-port": 52365,
+    "min-worker-port": 10002,
+    "max-worker-port": 10101,
+}
+HTTP_PORTS = (30000, 30099)  # of ingress replicas, for the HAProxy of every node
+GRPC_PORTS = (40000, 40099)
+
+MOVE_S = 30  # a replica has that long to come up elsewhere before the one it follows is ended
 FAREWELL_S = 10  # drains are this much longer than the longest stream, so that its end arrives
 
 
@@ -22,6 +39,24 @@ def prepare(environ: MutableMapping[str, str], server: ServerSettings, run_folde
     with SparePorts() as ports:
         environ.update(chain(server))
         environ.update(one_machine(run_folder, ports))
+
+
+def prepare_node(
+    environ: MutableMapping[str, str], server: ServerSettings, run_folder: Path
+) -> None:
+    """Fill it for one node of a cluster, likewise; raises BadSettings without the token."""
+    if not any(environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        raise BadSettings(
+            "RAY_AUTH_TOKEN: expected the secret that head and workers share, or the path of a "
+            "file with it in RAY_AUTH_TOKEN_PATH; make one with `openssl rand -hex 32`."
+        )
+    environ.update(chain(server))
+    environ.update(one_node(run_folder))
+
+
+def node_drain_s(server: ServerSettings) -> float:
+    """Until then replicas wait for one that takes over elsewhere, then for their last answers."""
+    return MOVE_S + math.ceil(server.max_stream_s) + FAREWELL_S
 
 
 def chain(server: ServerSettings) -> dict[str, str]:
@@ -43,6 +78,31 @@ def chain(server: ServerSettings) -> dict[str, str]:
 
 def one_machine(run_folder: Path, spare_ports: Iterator[int]) -> dict[str, str]:
     """What lets several servers live on one machine: own folder, own ports, own token."""
+    return {
+        **_haproxy(run_folder),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(next(spare_ports)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(next(spare_ports)),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(next(spare_ports)),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",  # no other node has to hear of it
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # for this run; nothing is left in the home folder
+    }
+
+
+def one_node(run_folder: Path) -> dict[str, str]:
+    """What a node of a cluster needs, alone in its pod."""
+    return {
+        **_haproxy(run_folder),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(HTTP_PORTS[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(HTTP_PORTS[1]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(GRPC_PORTS[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(GRPC_PORTS[1]),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # other nodes hear within a second
+        "RAY_AUTH_MODE": "token",
+    }
+
+
+def _haproxy(run_folder: Path) -> dict[str, str]:
     haproxy = run_folder / "h"  # short names: HAProxy takes socket paths of 97 characters
     return {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
@@ -50,10 +110,4 @@ def one_machine(run_folder: Path, spare_ports: Iterator[int]) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(next(spare_ports)),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(next(spare_ports)),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(next(spare_ports)),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",  # no other node has to hear of it
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # for this run; nothing is left in the home folder
     }

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serve_app import __version__
-from serve_app.cli import bench, chat, config, doctor, models, serve, switch
+from serve_app.cli import bench, chat, config, doctor, head, models, serve, switch, worker
 from serve_app.errors import ServeAppError
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("head")(head.head)
+app.command("worker")(worker.worker)
 app.command("switch")(switch.switch)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")

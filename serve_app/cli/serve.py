@@ -15,8 +15,8 @@ from serve_app.cli.options import ConfigFile
 from serve_app.errors import Unable
 
 if TYPE_CHECKING:
-    from serve_app.local import Say
     from serve_app.messages import ModelCard
+    from serve_app.serving import Say
     from serve_app.settings import Settings
 
 GLANCE_S = 0.2  # between two looks at the log
@@ -63,7 +63,7 @@ def run(settings: "Settings", card: "ModelCard", say: "Say") -> None:
     with run_folder() as folder:
         tuning.prepare(os.environ, settings.server, folder)
         with interrupts.put_off():
-            from serve_app import local  # imports Ray, which reads the environment
+            from serve_app import local, serving  # import Ray, which reads the environment
             from serve_app.switch import Switch
 
         settings, lines = own_log(settings, folder)
@@ -75,7 +75,7 @@ def run(settings: "Settings", card: "ModelCard", say: "Say") -> None:
                 interrupts.wait()
             say("draining: running answers finish, new ones are refused (Ctrl-C again stops now)")
             try:
-                local.drain(settings.server.max_stream_s)
+                serving.drain(settings.server.max_stream_s)
             except Unable as error:
                 say(error.message)
 

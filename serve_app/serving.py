@@ -1,0 +1,119 @@
+"""7. The application on a Ray that runs: deploy it, see it answer, drain it.
+
+`tuning` must be in the environment before this module is imported, for Ray reads it then.
+"""
+
+import asyncio
+import logging
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import ray
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from serve_app import app
+from serve_app.deployments import EngineFactory, load_engine
+from serve_app.errors import CannotStart, DeadlineExceeded, Unable
+from serve_app.messages import ModelCard, Serving
+from serve_app.settings import ServerSettings, Settings
+
+READY_S = 60.0
+
+Say = Callable[[str], None]
+
+_OUR_ERROR = re.compile(r"^serve_app\.errors\.\w+: (.+)$", re.MULTILINE)
+
+
+def connect(**options: Any) -> None:
+    """To a Ray that runs at `address`, or to one of our own; SIGTERM stays ours."""
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # it warns of every slow reply
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            log_to_driver=False,  # our lines go to the log of the settings
+            logging_level=logging.ERROR,
+            **options,
+        )
+    except SystemExit as exit_:  # what Ray makes of SIGTERM
+        raise KeyboardInterrupt from exit_
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def deploy(
+    settings: Settings, card: ModelCard, say: Say, factory: EngineFactory = load_engine
+) -> None:
+    """Return when /ready is green; raises CannotStart."""
+    say("starting Ray Serve and HAProxy")
+    with told_as("Ray Serve"):
+        serve.start(http_options={"host": settings.server.host, "port": settings.server.port})
+    say("starting ingress, safety filter and model replica")
+    with told_as("A deployment"):
+        serve.run(app.build(settings, Serving(card), factory), name=app.NAME, route_prefix="/")
+    say("waiting for the first real answer")
+    _wait_until_ready(settings.server)
+
+
+def drain(timeout_s: float) -> None:
+    """Refuse new requests and wait for the answers under way.
+
+    Raises DeadlineExceeded if some are still running, Unable if the ingress does not reply.
+    """
+    try:
+        asyncio.run(asyncio.wait_for(_drain(), timeout_s))
+    except (RayError, RayServeException) as error:
+        raise Unable("the ingress could not be told to drain; running answers were cut") from error
+    except TimeoutError as error:
+        raise DeadlineExceeded("some answers were still running and were cut") from error
+
+
+async def _drain() -> None:
+    """In throughput mode a handle belongs to the event loop it is made on."""
+    ingress = serve.get_deployment_handle(app.INGRESS, app.NAME)
+    await ingress.broadcast("drain").results_async()
+
+
+@contextmanager
+def told_as(part: str) -> Iterator[None]:
+    """Ray and Serve raise anything, bare Exception too; it becomes one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise CannotStart(f"{part} did not start: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Our own sentence from a replica where there is one, or else the last line of what is told."""
+    told = [str(error), *_told_by_deployments()]
+    ours = [match for text in told for match in _OUR_ERROR.findall(text)]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next(iter(ours or lines[-1:]), type(error).__name__)
+
+
+def _told_by_deployments() -> list[str]:
+    if not ray.is_initialized():
+        return []
+    with suppress(RayError, RayServeException):
+        status = serve.status().applications.get(app.NAME)
+        return [part.message for part in status.deployments.values()] if status else []
+    return []
+
+
+def _wait_until_ready(server: ServerSettings) -> None:
+    """Ask /ready as a cluster would; it generates, so it also warms the whole chain up."""
+    url = f"{server.url}/ready"
+    deadline = time.monotonic() + READY_S
+    with httpx.Client(timeout=server.ready_deadline_s * 2, trust_env=False) as client:  # no proxy
+        while time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if client.get(url).is_success:
+                    return
+            time.sleep(0.1)
+    raise CannotStart(f"{url} was not green within {READY_S:g} seconds; see the log.")
