@@ -8,7 +8,8 @@ terminationGracePeriodSeconds: {{ include "glm-model.headGrace" . }}
 containers:
   - name: ray
     {{- include "glm-model.container" (dict "root" . "writable" false) | nindent 4 }}
-    args: [head, --config, /etc/glm-serve/config.yaml]
+    {{- /* Beside workers the head leads and holds no replica. */}}
+    args: [head, --config, /etc/glm-serve/config.yaml{{ if not $alone }}, --cpus, "0"{{ end }}]
     env:
       {{- include "glm-model.headEnv" . | trim | nindent 6 }}
     ports:
@@ -50,10 +51,6 @@ containers:
 {{- define "glm-model.headEnv" }}
 {{- include "glm-model.rayEnv" . }}
 {{- include "glm-model.redisEnv" . }}
-{{- if .Values.workers.enabled }}
-# The head leads and holds no replica.
-- {name: RAY_OVERRIDE_RESOURCES, value: '{"CPU": 0}'}
-{{- end }}
 {{- include "glm-model.env" . }}
 {{- end }}
 

@@ -62,6 +62,12 @@ labels:
 annotations:
   glm-serve.io/config: |
     {{- include "glm-model.settings" .root | nindent 4 }}
+  {{- if eq .component "head" }}
+  # The head tells the numbers of all replicas.
+  prometheus.io/scrape: "true"
+  prometheus.io/port: "8000"
+  prometheus.io/path: /metrics
+  {{- end }}
   {{- with mergeOverwrite (dict) .root.Values.extraAnnotations .group.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -1,0 +1,28 @@
+"""Values that would go wrong later are refused at once, with a sentence that names what to mend."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chart import helm
+
+# What a refused file is laid over: values that are taken.
+BASES = {"glm-model": "nano", "glm-platform": "default", "glm-road": "road"}
+REFUSED = sorted(Path(__file__).parent.glob("refused/*/*.yaml"))
+
+
+@pytest.mark.parametrize("values", REFUSED, ids=lambda path: f"{path.parent.name}: {path.stem}")
+def test_a_bad_value_is_refused_with_its_sentence(values: Path) -> None:
+    name = values.parent.name
+    base = helm.chart(name) / "ci" / f"{BASES[name]}-values.yaml"
+    sentence = values.read_text(encoding="utf-8").splitlines()[0].removeprefix("# says: ")
+
+    done = helm.template(name, base, "--values", str(values))
+
+    assert done.returncode != 0
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("name", helm.CHARTS)
+def test_every_chart_refuses_something(name: str) -> None:
+    assert any(values.parent.name == name for values in REFUSED)
