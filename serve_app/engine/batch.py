@@ -15,6 +15,11 @@ class Row:
     draws: bool  # whether it ends with the last known token, so that the next is drawn
     pages: list[int]  # held when planned; a sequence that ends meanwhile lets go of its own list
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the sequence has neither ended nor been sent away since the row was planned."""
+        return self.sequence.pages is self.pages
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -39,6 +44,11 @@ class Batch:
         rows = self.rows
         middle = len(rows) // 2
         return tuple(self._part(part) for part in (rows[:middle], rows[middle:])) if middle else ()
+
+    def held(self) -> "Batch":
+        """What is left of it for sequences that still go on."""
+        rows = tuple(row for row in self.rows if row.is_held)
+        return self if len(rows) == len(self.rows) else self._part(rows)
 
     def _part(self, rows: tuple[Row, ...]) -> "Batch":
         held = {page for row in rows for page in row.pages}

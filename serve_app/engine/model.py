@@ -7,6 +7,7 @@ import torch
 
 from serve_app.engine.attention import PagedCache, register
 from serve_app.engine.draws import Draws
+from serve_app.engine.flight import Landed
 from serve_app.engine.fusing import fuse
 from serve_app.engine.packer import Packer
 from serve_app.engine.sampling.chances import prompt_chances
@@ -31,6 +32,10 @@ class ModelRunner:
         self._cache = PagedCache(config.num_hidden_layers, shape, like)
         self._packer = Packer(self._cache, like)
         self._sampler = Sampler()
+
+    def begin(self, batch: Batch) -> Landed:
+        """Compute a step at once: there is nobody to compute another meanwhile."""
+        return Landed(self.run(batch))
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> Draws:

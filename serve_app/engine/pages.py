@@ -46,9 +46,9 @@ class Pages:
     def grow(self, sequence: Sequence, pages: int) -> None:
         sequence.pages += self.blocks.take(pages)
 
-    def commit(self, sequence: Sequence) -> None:
-        """Let pages that became full be found."""
-        full = sequence.computed // self._size
+    def commit(self, sequence: Sequence, computed: int) -> None:
+        """Let pages be found that became full with the first `computed` tokens, all known."""
+        full = computed // self._size
         for index in range(sequence.committed, full):
             self.blocks.commit(sequence.pages[index], self._hash(sequence, index))
         sequence.committed = full
@@ -57,7 +57,7 @@ class Pages:
         self.returns += 1
         self.blocks.give_back(sequence.pages, keep=keep)
         sequence.pages = []
-        sequence.computed = sequence.committed = 0
+        sequence.computed = sequence.committed = sequence.awaited = 0
 
     def _hash(self, sequence: Sequence, index: int) -> bytes:
         """Hash pages up to this one, each once in a sequence's life."""

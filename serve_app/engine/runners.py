@@ -1,24 +1,16 @@
 """Which runner computes: own kernels where model and card allow, else transformers' modules."""
 
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from serve_app.engine.batch import Batch
-from serve_app.engine.draws import Draws
+from serve_app.engine.flight import Runner
 from serve_app.engine.model import ModelRunner
 from serve_app.settings import EngineSettings
 from serve_app.telemetry import log
 
 _OLDEST = (8, 0)  # compute capability: bfloat16 in tensor cores
-
-
-class Runner(Protocol):
-    """One forward pass and the draw of tokens."""
-
-    def run(self, batch: Batch) -> Draws:
-        """Return a token for each row of `batch.drawing`."""
 
 
 def runner_for(model: Any, settings: EngineSettings) -> Runner:

@@ -1,7 +1,8 @@
 """Who computes in the next step, who waits, and for how long.
 
-One step is `schedule()`, a forward pass over the batch elsewhere, and `apply()`. Pure Python,
-one owner: whoever shares a scheduler between threads brings the lock.
+One step is `schedule()`, a forward pass over the batch elsewhere, and `apply()`. The next step may
+be scheduled before the last one is applied: tokens that are only awaited then count as known. Pure
+Python, one owner: whoever shares a scheduler between threads brings the lock.
 """
 
 from math import inf
@@ -55,7 +56,7 @@ class Scheduler:
 
         Raises Overloaded if the line is full, ValueError if it could never fit the cache.
         """
-        longest = len(sequence.tokens) + sequence.max_tokens
+        longest = len(sequence.tokens) + sequence.max_tokens - 1  # the last is never computed
         if self.limits.pages_for(longest) > self.limits.pages:
             raise ValueError("The sequence is longer than the whole KV cache.")
         load = self._roster.load(sequence)
@@ -99,27 +100,26 @@ class Scheduler:
         """Decide the next step and take the pages it needs."""
         return Turns(self._roster).plan()
 
-    def apply(self, batch: Batch, draws: Draws, seconds: float = 0.0) -> None:
-        """Book a computed step that took so long; 0: not measured.
+    def apply(self, batch: Batch, draws: Draws, seconds: float = 0.0) -> list[int]:
+        """Book a computed step that took so long; 0: not measured. First planned, first booked.
 
-        Sequences that ended while the step ran are passed over.
+        Returns the places in `batch.drawing` that were booked: sequences that ended or were sent
+        away while the step ran are passed over.
         """
         for row in batch.rows:
-            if not row.draws and row.sequence.status is Status.RUNNING:
-                self._advance(row)
-        for row, token in zip(batch.drawing, draws.tokens, strict=True):
-            if row.sequence.status is not Status.RUNNING:
-                continue
-            if token is None:
-                self.finish(row.sequence, Status.FAILED)
-            else:
-                self._advance(row)
-                self._append(row.sequence, token)
+            if not row.draws and row.is_held:
+                self._settle(row)
+        booked = []
+        for place, (row, token) in enumerate(zip(batch.drawing, draws.tokens, strict=True)):
+            if row.is_held:
+                self._book(row, token)
+                booked.append(place)
         self.totals.steps += 1
         if self.totals.steps % _FRESH_STEPS == 0:
             self._outlook.forget()
         if seconds:
             self._learn(batch, seconds)
+        return booked
 
     def finish(self, sequence: Sequence, status: Status) -> None:
         """End a sequence and give its pages back; safe to call again."""
@@ -147,17 +147,22 @@ class Scheduler:
             lanes=self._outlook.lanes(),
         )
 
-    def _advance(self, row: Row) -> None:
+    def _settle(self, row: Row) -> None:
         """Let what a row has computed be found and shared."""
-        sequence = row.sequence
-        sequence.computed += row.count
-        if sequence.computed >= (sequence.committed + 1) * self.limits.page_tokens:
-            self._roster.pages.commit(sequence)
-        if sequence.forks and sequence.computed >= sequence.prompt_tokens:
+        sequence, computed = row.sequence, row.start + row.count
+        if computed >= (sequence.committed + 1) * self.limits.page_tokens:
+            self._roster.pages.commit(sequence, computed)
+        if sequence.forks and computed >= sequence.prompt_tokens:
             self._roster.release(sequence)
 
-    def _append(self, sequence: Sequence, token: int) -> None:
+    def _book(self, row: Row, token: int | None) -> None:
+        sequence = row.sequence
+        if token is None:
+            self.finish(sequence, Status.FAILED)
+            return
+        self._settle(row)
         sequence.tokens.append(token)
+        sequence.awaited -= 1
         self.totals.generation_tokens += 1
         if token in sequence.end_ids:
             self.finish(sequence, Status.STOPPED)

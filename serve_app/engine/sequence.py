@@ -62,6 +62,7 @@ class Sequence:
     leader: Self | None = None  # whose prompt this one shares; None once that is settled
     forks: list[Self] = field(default_factory=list, init=False)  # wait for this one's prompt
     prompt_tokens: int = field(init=False)
+    most_tokens: int = field(init=False)  # that it can grow to
     status: Status = field(default=Status.WAITING, init=False)
     lane: Lane = field(default=Lane.SHORT, init=False)  # chosen by load when it joins a line
     account: Account | None = field(default=None, init=False)  # None: in no line, not running
@@ -69,7 +70,8 @@ class Sequence:
     load: int = field(default=0, init=False)  # tokens of the prompt to compute, as last estimated
     tried: int = field(default=-1, init=False)  # returns of pages when there was no room for it
     billed: int = field(default=0, init=False)  # tokens charged; computing them again is free
-    computed: int = field(default=0, init=False)  # tokens whose keys and values are in the pages
+    computed: int = field(default=0, init=False)  # tokens in the pages once planned steps are done
+    awaited: int = field(default=0, init=False)  # tokens that planned steps draw, not known yet
     cached: int = field(default=0, init=False)  # prompt tokens that were found, not computed
     committed: int = field(default=0, init=False)  # full pages that others may find
     preemptions: int = field(default=0, init=False)
@@ -82,6 +84,7 @@ class Sequence:
         if self.weight <= 0:
             raise ValueError("A tenant's weight is above 0.")
         self.prompt_tokens = len(self.tokens)
+        self.most_tokens = self.prompt_tokens + self.max_tokens
 
     def fork(self, choice: Choice, matcher: Any = None) -> Self:
         """Another answer to the same prompt; fork before the sequence is added."""
@@ -92,11 +95,16 @@ class Sequence:
     @property
     def pending(self) -> int:
         """Tokens still to compute before the next one can be drawn."""
-        return len(self.tokens) - self.computed
+        return len(self.tokens) + self.awaited - self.computed
 
     @property
     def completion_tokens(self) -> int:
         return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def by_host(self) -> bool:
+        """Whether only the host can draw its next token, knowing all before."""
+        return self.matcher is not None or self.choice.edits or self.choice.logprobs is not None
 
     @property
     def whole(self) -> bool:

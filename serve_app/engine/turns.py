@@ -40,9 +40,17 @@ class Turns:
         return self._batch()
 
     def _singles(self) -> list[Sequence]:
-        """Running sequences one token behind, with a page for it; others may have to make room."""
+        """Running sequences one token behind, with a page for it; others may have to make room.
+
+        Whose last token is awaited has no other to come.
+        """
         size = self._limits.page_tokens
-        ready = [one for one in self._roster.running if len(one.tokens) - one.computed == 1]
+        ready = [
+            one
+            for one in self._roster.running
+            if (known := len(one.tokens) + one.awaited) - one.computed == 1
+            and known < one.most_tokens
+        ]
         lacking = [one for one in ready if one.computed >= len(one.pages) * size]
         if not lacking:
             return ready
@@ -71,7 +79,7 @@ class Turns:
     def _decode(self, singles: list[Sequence]) -> None:
         running = self._roster.running
         if len(singles) < len(running):
-            self._prefills = [one for one in running if len(one.tokens) - one.computed > 1]
+            self._prefills = [one for one in running if one.pending > 1]
         if self._long or any(one.lane is Lane.LONG for one in self._prefills):
             singles = singles[: self._left - self._limits.floor]
         del singles[self._left :]
@@ -207,12 +215,22 @@ class Turns:
             Row(one, one.computed, count, count == one.pending, one.pages)
             for one, count in self._grants.items()
         ]
-        return Batch(
+        batch = Batch(
             decodes=(*self._decodes, *(row for row in prompts if row.count == 1)),
             chunks=tuple([row for row in prompts if row.count > 1]),
             copies=tuple(self._copies),
             begun=tuple(self._begun),
         )
+        _expect(batch)
+        return batch
+
+
+def _expect(batch: Batch) -> None:
+    """From now on the step counts as computed, though its tokens are not known."""
+    for row in batch.rows:
+        row.sequence.computed = row.start + row.count
+    for row in batch.drawing:
+        row.sequence.awaited += 1
 
 
 def _has_prompt(leader: Sequence) -> bool:

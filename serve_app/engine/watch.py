@@ -1,32 +1,39 @@
 """Watches the engine's steps: how long the last one took, and whether this one will ever end."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 
 class Watch:
-    """Begun and ended by the engine's thread, looked at from any."""
+    """Told of each step by the engine's thread, looked at from any.
+
+    Steps that are under way together are computed one after the other: the time of one begins
+    where that of the one before ends.
+    """
 
     def __init__(self, deadline_s: float, clock: Callable[[], float]) -> None:
         self._deadline_s = deadline_s
         self._clock = clock
-        self._began: float | None = None
+        self._under_way = 0
+        self._since: float | None = None
         self.last_s = 0.0
 
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        began = self._began = self._clock()
-        try:
-            yield
-        finally:
-            self._began = None
-            self.last_s = self._clock() - began
+    def begin(self) -> None:
+        if self._since is None:
+            self._since = self._clock()
+        self._under_way += 1
+
+    def end(self) -> None:
+        """The oldest step has ended, however it did."""
+        now = self._clock()
+        self.last_s = 0.0 if self._since is None else now - self._since
+        self._under_way -= 1
+        self._since = now if self._under_way else None
 
     @property
     def running_s(self) -> float:
-        """Seconds since the step under way began; 0 between steps."""
-        began = self._began
-        return 0.0 if began is None else self._clock() - began
+        """Seconds that the oldest step under way has taken; 0 between steps."""
+        since = self._since
+        return 0.0 if since is None else self._clock() - since
 
     @property
     def is_late(self) -> bool:

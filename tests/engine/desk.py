@@ -60,21 +60,25 @@ class Memory:
         self._places: dict[tuple[int, int], int] = {}
 
     def compute(self, batch: Batch) -> None:
-        """Copy, write and read as a model does; every row must find its own beginning."""
+        """Copy, write and read as a model does; every row must find its own beginning.
+
+        Call once the tokens of all steps before are known. Who has gone meanwhile writes what
+        nobody may find.
+        """
         for source, target in batch.copies:
             for place in range(self._size):
                 self._places[target, place] = self._places.get((source, place), -1)
         for row in batch.rows:
             self._write(row)
-        for row in batch.rows:
+        for row in batch.held().rows:
             self._read(row)
 
     def _write(self, row: Row) -> None:
         beginnings = _beginnings(row.sequence)
         for index in range(row.start, row.start + row.count):
             page, place = row.pages[index // self._size], index % self._size
-            assert self._blocks._holders[page] == 1
-            self._places[page, place] = beginnings[index]
+            assert not row.is_held or self._blocks._holders[page] == 1
+            self._places[page, place] = beginnings[index] if row.is_held else -1
 
     def _read(self, row: Row) -> None:
         for index, beginning in enumerate(_beginnings(row.sequence)[: row.start + row.count]):

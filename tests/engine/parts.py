@@ -10,7 +10,7 @@ import torch
 from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
 from serve_app.engine.draws import Draws
-from serve_app.engine.engine import Runner
+from serve_app.engine.flight import Flight, Runner
 from serve_app.engine.grammar.grammars import Grammars
 from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.engine.model import ModelRunner
@@ -133,10 +133,10 @@ class Turnstile:
         self._arrived = threading.Semaphore(0)
         self._allowed = threading.Semaphore(0)
 
-    def run(self, batch: Batch) -> Draws:
+    def begin(self, batch: Batch) -> Flight:
         self._arrived.release()
         self._allowed.acquire()
-        return self._runner.run(batch)
+        return self._runner.begin(batch)
 
     async def arrival(self) -> None:
         """Wait until the engine is inside its next step."""
@@ -144,6 +144,41 @@ class Turnstile:
 
     def allow(self, steps: int) -> None:
         self._allowed.release(steps)
+
+
+class Late:
+    """A runner that computes a step when it is read: until then its tokens are awaited."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def begin(self, batch: Batch) -> Flight:
+        return Underway(self._runner, batch)
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A step whose tokens are not here; rows of who has gone meanwhile come to nothing."""
+
+    runner: Runner
+    batch: Batch
+
+    @property
+    def landed(self) -> bool:
+        return any(row.sequence.by_host for row in self.batch.drawing)
+
+    def draws(self) -> Draws:
+        held = self.batch.held()
+        if not held:
+            return Draws([0] * len(self.batch.drawing))
+        draws = self.runner.begin(held).draws()
+        places = {id(row): place for place, row in enumerate(held.drawing)}
+        known = [places.get(id(row)) for row in self.batch.drawing]
+        return Draws(
+            [0 if place is None else draws.tokens[place] for place in known],
+            {at: draws.chances[place] for at, place in enumerate(known) if place in draws.chances},
+            draws.prompt_chances,
+        )
 
 
 def grammars_of(tokenizer: ChatTokenizer, chosen: EngineSettings) -> Grammars:

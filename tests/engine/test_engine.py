@@ -14,8 +14,9 @@ import structlog
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from serve_app.engine.draws import Draws
-from serve_app.engine.engine import Engine, Runner
+from serve_app.engine.answers import Answers
+from serve_app.engine.engine import Engine
+from serve_app.engine.flight import Flight, Runner
 from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch
 from serve_app.engine.tokenizer import ChatTokenizer, Transcript
@@ -41,6 +42,7 @@ from serve_app.settings import EngineSettings, LogSettings
 from serve_app.telemetry import configure
 from tests.engine.parts import (
     CONTEXT,
+    Late,
     Turnstile,
     Twins,
     ask,
@@ -55,8 +57,8 @@ HELLO_TOKENS = 8
 Start = Callable[..., AbstractAsyncContextManager[Engine]]
 
 
-@pytest.fixture
-def start(chat_tokenizer: ChatTokenizer) -> Start:
+@pytest.fixture(params=[lambda runner: runner, Late], ids=["at once", "late"])
+def start(request: pytest.FixtureRequest, chat_tokenizer: ChatTokenizer) -> Start:
     """Run an engine; however its requests end, all pages are free afterwards."""
 
     @asynccontextmanager
@@ -64,7 +66,7 @@ def start(chat_tokenizer: ChatTokenizer) -> Start:
         runner: Runner, chosen: EngineSettings, eos_ids: tuple[int, ...] = ()
     ) -> AsyncIterator[Engine]:
         engine = Engine(
-            runner=runner,
+            runner=request.param(runner),
             tokenizer=chat_tokenizer,
             grammars=grammars_of(chat_tokenizer, chosen),
             settings=chosen,
@@ -245,8 +247,8 @@ async def test_a_full_line_refuses_and_goes_on(model: Any, start: Start) -> None
 class Hasty(dict[Any, Any]):
     """Streams under way, one of which loses its reader as soon as the lock allows."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         self.is_armed = False
 
     def __contains__(self, sequence: object) -> bool:
@@ -258,16 +260,16 @@ class Hasty(dict[Any, Any]):
         return found
 
     def _hang_up(self, stream: Any) -> None:
-        if self._engine._changed.acquire(blocking=False):
-            self._engine._changed.release()
-            self._engine._leave(stream[0])
+        if self._answers._changed.acquire(blocking=False):
+            self._answers._changed.release()
+            self._answers.leave(stream[0])
 
 
 async def test_a_hang_up_at_any_moment_leaves_the_engine_running(model: Any, start: Start) -> None:
     chosen = settings()
     turnstile = Turnstile(ModelRunner(model, chosen))
     async with start(turnstile, chosen) as engine:
-        engine._answers = hasty = Hasty(engine)
+        engine._answers._known = hasty = Hasty(engine._answers)
         reader = asyncio.create_task(read(engine, ask(max_tokens=3)))
         await turnstile.arrival()
         hasty.is_armed = True
@@ -319,7 +321,7 @@ async def test_broken_books_end_the_engine_and_leave_nobody_waiting(
     await until(lambda: len(engine._answers) == 2)
     turnstile.allow(10**6)
     ends = await asyncio.gather(*readers, return_exceptions=True)
-    await asyncio.to_thread(engine._thread.join)
+    await asyncio.to_thread(engine._loop.join)
     structlog.reset_defaults()
     assert [type(end) for end in ends] == [EngineFailed, EngineFailed]
     with pytest.raises(EngineFailed, match="anew"):
@@ -335,11 +337,11 @@ class Stumbling:
         self._runner = runner
         self._fell = False
 
-    def run(self, batch: Batch) -> Draws:
+    def begin(self, batch: Batch) -> Flight:
         if not self._fell:
             self._fell = True
             raise RuntimeError("out of memory")
-        return self._runner.run(batch)
+        return self._runner.begin(batch)
 
 
 async def test_a_step_that_raises_fails_its_requests_and_no_others(
@@ -453,7 +455,7 @@ async def test_stop_fails_who_is_left_and_admits_nobody(model: Any, start: Start
         readers = [asyncio.create_task(read(engine, ask(max_tokens=400))) for _ in range(2)]
         await turnstile.arrival()
         stopping = asyncio.create_task(engine.stop())
-        await until(lambda: engine._halted)
+        await until(lambda: engine._answers.is_closed)
         with pytest.raises(NotReady):
             await read(engine, ask())
         turnstile.allow(1)
@@ -569,10 +571,10 @@ class Touchy:
         self._runner = runner
         self._poison = poison
 
-    def run(self, batch: Batch) -> Draws:
+    def begin(self, batch: Batch) -> Flight:
         if any(row.sequence.choice.seed == self._poison for row in batch.rows):
             raise MemoryError
-        return self._runner.run(batch)
+        return self._runner.begin(batch)
 
 
 async def test_only_who_breaks_a_step_fails(model: Any, start: Start) -> None:
@@ -637,9 +639,9 @@ class Counting:
         self._runner = runner
         self.tokens = 0
 
-    def run(self, batch: Batch) -> Draws:
+    def begin(self, batch: Batch) -> Flight:
         self.tokens += sum(row.count for row in batch.rows)
-        return self._runner.run(batch)
+        return self._runner.begin(batch)
 
 
 async def test_no_tenant_learns_by_time_what_another_asked(model: Any, start: Start) -> None:
@@ -664,7 +666,7 @@ async def test_no_tenant_learns_by_time_what_another_asked(model: Any, start: St
 class Broken:
     """A device that computes nothing any more."""
 
-    def run(self, _: Batch) -> Draws:
+    def begin(self, _: Batch) -> Flight:
         raise RuntimeError("illegal memory access")
 
 
@@ -685,7 +687,7 @@ async def test_an_engine_that_computes_nothing_any_more_says_so(
     questions = [read(engine, ask(max_tokens=3)) for _ in range(20)]
     ends = await asyncio.gather(*questions, return_exceptions=True)
     assert {type(end) for end in ends} <= {EngineFailed, NotReady}
-    await asyncio.to_thread(engine._thread.join)
+    await asyncio.to_thread(engine._loop.join)
     structlog.reset_defaults()
     with pytest.raises(EngineFailed, match="anew"):
         engine.check()

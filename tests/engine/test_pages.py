@@ -6,7 +6,7 @@ from tests.engine.desk import limits, tokens
 def filled(pages: Pages, sequence: Sequence) -> Sequence:
     pages.hold(sequence, [], pages.lacking(sequence, len(sequence.tokens)))
     sequence.computed = len(sequence.tokens)
-    pages.commit(sequence)
+    pages.commit(sequence, len(sequence.tokens))
     return sequence
 
 

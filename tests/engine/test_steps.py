@@ -1,3 +1,4 @@
+from collections import deque
 from itertools import count
 
 from hypothesis import settings
@@ -44,18 +45,26 @@ def sequences() -> st.SearchStrategy[Sequence]:
 
 
 class Steps(RuleBasedStateMachine):
-    """Requests come, fork, step, end, fail, expire and hang up; nothing is lost or overdrawn."""
+    """Requests come, fork, step, end, fail, expire and hang up; nothing is lost or overdrawn.
+
+    Steps are planned while others are under way, and booked in the order of planning.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.build(9, 4)
+        self.build(9, 4, 1)
         self.clock = 0.0
         self.under_way: set[Sequence] = set()
         self.begun: set[Sequence] = set()
-        self.batch: Batch | None = None  # planned, not yet booked
+        self.batches: deque[Batch] = deque()  # planned, not yet booked
 
-    @initialize(step_tokens=st.sampled_from([1, 2, 9, 30]), page_tokens=st.sampled_from([2, 4]))
-    def build(self, step_tokens: int, page_tokens: int) -> None:
+    @initialize(
+        step_tokens=st.sampled_from([1, 2, 9, 30]),
+        page_tokens=st.sampled_from([2, 4]),
+        ahead=st.sampled_from([1, 2, 3]),
+    )
+    def build(self, step_tokens: int, page_tokens: int, ahead: int) -> None:
+        self.most_under_way = ahead
         pages = 56 // page_tokens
         limits = {**LIMITS, "step_tokens": step_tokens, "page_tokens": page_tokens, "pages": pages}
         self.books = scheduler(**limits)
@@ -81,27 +90,31 @@ class Steps(RuleBasedStateMachine):
             bound = self.books.limits.max_waiting_tokens
             assert not before.waiting or stats.waiting_tokens <= bound
 
-    @precondition(lambda self: self.batch is None)
+    @precondition(lambda self: len(self.batches) < self.most_under_way)
     @rule(later=st.sampled_from([0, 1, 1]))
     def plan(self, later: int) -> None:
         self.clock += later
         self.expire()
         documents = {one for one in self.books.running if one.lane is Lane.LONG and one.pending > 1}
-        self.batch = self.books.schedule()
-        assert bool(self.batch) is bool(self.books.running or self.books.waiting)
-        assert sum(row.count for row in self.batch.rows) <= self.books.limits.step_tokens
-        for row in self.batch.rows:
+        batch = self.books.schedule()
+        if not self.batches:
+            assert bool(batch) is bool(self.books.running or self.books.waiting)
+        assert sum(row.count for row in batch.rows) <= self.books.limits.step_tokens
+        for row in batch.rows:
             last = row.start + row.count
             assert len(row.pages) * self.books.limits.page_tokens >= last
-            assert row.draws is (last == len(row.sequence.tokens))
+            known = len(row.sequence.tokens) + row.sequence.awaited - row.draws
+            assert row.draws is (last == known)
+            assert known < row.sequence.most_tokens
             assert row.sequence.status is Status.RUNNING
         reading = {one for one in documents if one.status is Status.RUNNING}
         if reading and self.books.blocks.available > self.books.limits.reserve:
             least = min(self.books.limits.floor, *(one.pending for one in reading))
-            single = any(row.sequence.lane is Lane.LONG for row in self.batch.decodes)
-            assert single or read(self.batch, Lane.LONG) >= least
-        self.memory.compute(self.batch)
-        self.begun |= set(self.batch.begun)
+            single = any(row.sequence.lane is Lane.LONG for row in batch.decodes)
+            assert single or read(batch, Lane.LONG) >= least
+        self.begun |= set(batch.begun)
+        if batch:
+            self.batches.append(batch)
 
     def expire(self) -> None:
         waiting = [one for one in self.books.waiting if one not in self.begun]
@@ -110,14 +123,15 @@ class Steps(RuleBasedStateMachine):
         assert expired == late
         assert all(one.status is Status.EXPIRED for one in expired)
 
-    @precondition(lambda self: self.batch is not None)
+    @precondition(lambda self: self.batches)
     @rule(data=st.data())
     def book(self, data: st.DataObject) -> None:
-        assert self.batch is not None
+        batch = self.batches.popleft()
+        self.memory.compute(batch)
         token = st.sampled_from([END, None, 5, 6, 7, 8, 9])
-        draws = Draws([data.draw(token) for _ in self.batch.drawing])
-        self.books.apply(self.batch, draws, seconds=0.01)
-        self.batch = None
+        held = [place for place, row in enumerate(batch.drawing) if row.is_held]
+        draws = Draws([data.draw(token) for _ in batch.drawing])
+        assert self.books.apply(batch, draws, seconds=0.01) == held
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), status=st.sampled_from([Status.CANCELLED, Status.FAILED]))
@@ -167,8 +181,9 @@ class Steps(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left alone, everything ends, and nobody is remembered."""
-        if self.batch is not None:
-            self.books.apply(self.batch, Draws([7] * len(self.batch.drawing)))
+        for batch in self.batches:
+            self.memory.compute(batch)
+            self.books.apply(batch, Draws([7] * len(batch.drawing)))
         bound = sum(2 * (len(one.tokens) + one.max_tokens) for one in self.under_way) ** 2
         steps = count()
         while self.books.running or self.books.waiting:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 import torch
 
 from serve_app.engine.batch import Batch
-from serve_app.engine.draws import Draws
-from serve_app.engine.gpu.layout import ON_CARD
 from serve_app.engine.gpu.runner import Flight, GpuRunner
 from serve_app.engine.limits import Limits
 from serve_app.engine.scheduler import Scheduler
@@ -51,20 +49,14 @@ class Drive:
         for sequence in sequences:
             self._scheduler.add(sequence)
             times[sequence] = Times(time.perf_counter())
-        under_way: deque[tuple[Flight, Batch, list[int]]] = deque()
+        under_way: deque[tuple[Flight, Batch]] = deque()
         self._marks = []
         while self._scheduler.running or self._scheduler.waiting:
             batch = self._scheduler.schedule()
-            flight = self._begin(batch)
-            while len(under_way) > self._depth - 1 and under_way:
+            if batch:
+                under_way.append((self._begin(batch), batch))
+            while len(under_way) > (self._depth if batch else 0):
                 self._read(*under_way.popleft(), times)
-            places = [len(row.sequence.tokens) for row in batch.drawing]
-            self._scheduler.apply(batch, Draws([ON_CARD] * len(places)))
-            under_way.append((flight, batch, places))
-            if not self._depth:
-                self._read(*under_way.popleft(), times)
-        while under_way:
-            self._read(*under_way.popleft(), times)
         return times
 
     def gaps_us(self) -> list[float]:
@@ -81,13 +73,8 @@ class Drive:
         self._marks.append(marks)
         return flight
 
-    def _read(
-        self, flight: Flight, batch: Batch, places: list[int], times: dict[Sequence, Times]
-    ) -> None:
-        """Put the drawn tokens where the books hold a place for them."""
-        tokens = flight.draws().tokens
+    def _read(self, flight: Flight, batch: Batch, times: dict[Sequence, Times]) -> None:
+        booked = self._scheduler.apply(batch, flight.draws())
         now = time.perf_counter()
-        for row, place, token in zip(batch.drawing, places, tokens, strict=True):
-            assert token is not None, "logits that are not numbers"
-            row.sequence.tokens[place] = token
-            times[row.sequence].tokens.append(now)
+        for place in booked:
+            times[batch.drawing[place].sequence].tokens.append(now)

@@ -57,7 +57,7 @@ class Shop:
             eos_ids=loaded.defaults.eos_ids,
             defaults=Sampling(0.0),
         )
-        runner = engine._runner
+        runner = engine._loop._runner
         self.parts += map(weakref.ref, (engine, runner, runner._model, runner._cache))
         self.parts += [weakref.ref(each.untyped_storage()) for each in runner._model.parameters()]
         return engine

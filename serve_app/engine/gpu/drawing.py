@@ -20,6 +20,7 @@ class Drawn:
 
     tokens: Tensor
     chances: Mapping[int, Chances]
+    by_host: bool = False  # whether the card was waited for
 
 
 class Drawer:
@@ -41,11 +42,11 @@ class Drawer:
         tokens = likeliest
         if tokens is None or any(_by_lot(row) for row in rows):
             tokens = race(logits, self._odds(logits, rows), seats, self._last)
-        slow = [place for place, row in enumerate(rows) if _needs_host(row)]
+        slow = [place for place, row in enumerate(rows) if row.sequence.by_host]
         if not slow:
             return Drawn(tokens, {})
         tokens = tokens.clone()
-        return Drawn(tokens, self._ask_host(logits, rows, seats, slow, tokens))
+        return Drawn(tokens, self._ask_host(logits, rows, seats, slow, tokens), by_host=True)
 
     def _odds(self, logits: Tensor, rows: Sequence[Row]) -> Odds | None:
         if not any(_by_lot(row) for row in rows):
@@ -92,15 +93,8 @@ class Drawer:
         return self._ferry.send(np.array(numbers, kind))
 
 
-def _needs_host(row: Row) -> bool:
-    """Whether a row wishes for more than temperature, top_k, top_p and min_p."""
-    choice = row.sequence.choice
-    told = row.sequence.matcher is not None or choice.logprobs is not None
-    return told or bool(choice.penalises or choice.logit_bias or choice.min_tokens)
-
-
 def _by_lot(row: Row) -> bool:
-    return row.sequence.choice.hot and not _needs_host(row)
+    return row.sequence.choice.hot and not row.sequence.by_host
 
 
 def _cuts(row: Row) -> bool:

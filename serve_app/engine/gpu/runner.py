@@ -39,6 +39,7 @@ class Flight:
     letter: Letter
     chances: Mapping[int, Chances]
     prompt_chances: Mapping[Tokens, list[Chances]]
+    landed: bool = False  # the host drew some of its tokens, and needs them to draw the next
 
     def draws(self) -> Draws:
         """Wait for the step's tokens."""
@@ -135,7 +136,7 @@ class GpuRunner:
             return Flight(Letter(self._last[:0]), {}, {})
         sent = self._ferry.send(np.asarray(seats, np.int32))
         drawn = self._drawer.draw(logits, rows, sent, likeliest)
-        return Flight(Letter(drawn.tokens), drawn.chances, {})
+        return Flight(Letter(drawn.tokens), drawn.chances, {}, drawn.by_host)
 
     def _write(self, changes: Sequence[Change]) -> None:
         """Bring new pages into the page table, all at once."""

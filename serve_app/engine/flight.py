@@ -1,0 +1,39 @@
+"""Steps under way: begun by a runner, read when their tokens are wanted."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.engine.batch import Batch
+from serve_app.engine.draws import Draws
+
+
+class Flight(Protocol):
+    """A step that was begun."""
+
+    @property
+    def landed(self) -> bool:
+        """Whether its tokens are here, so that nothing is won by beginning another before."""
+        ...
+
+    def draws(self) -> Draws:
+        """Wait for a token for each row of `batch.drawing`; raise whatever broke the step."""
+        ...
+
+
+class Runner(Protocol):
+    """One forward pass and the draw of tokens."""
+
+    def begin(self, batch: Batch) -> Flight:
+        """Begin a step behind those already begun; its rows may need tokens that those draw."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A step that was computed while it was begun."""
+
+    result: Draws
+    landed: bool = True
+
+    def draws(self) -> Draws:
+        return self.result

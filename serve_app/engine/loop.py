@@ -1,0 +1,143 @@
+"""The loop: plan, begin, book, hand out. One thread, and a step always under way.
+
+While a runner computes a step, the next one is planned and begun, so that it never waits for
+Python; only then is the first one read and booked. A runner that computes while it begins is read
+at once, and so is a step whose tokens are here already.
+"""
+
+import threading
+from collections import deque
+
+from serve_app.engine.answers import Answers, failure
+from serve_app.engine.batch import Batch
+from serve_app.engine.draws import Draws
+from serve_app.engine.flight import Flight, Runner
+from serve_app.engine.parcels import Parcel, post
+from serve_app.engine.watch import Watch
+from serve_app.telemetry import log
+
+_AHEAD = 1  # steps that are begun before the one under way is read
+_FAILURES = 8  # requests in a row that fail alone: it is not they who are broken
+
+
+class Loop:
+    """Owns the runner, the thread that drives it, and the steps under way."""
+
+    def __init__(self, runner: Runner, answers: Answers, watch: Watch) -> None:
+        self._runner = runner
+        self._answers = answers
+        self._watch = watch
+        self._flights: deque[tuple[Batch, Flight]] = deque()  # oldest first
+        self._failures = 0  # since something was computed last
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end of its last step."""
+        self._thread.join()
+
+    def _work(self) -> None:
+        """Step until the answers are closed; however it ends, whoever is left is told."""
+        try:
+            while self._goes_on():
+                self._step()
+        except BaseException:  # noqa: BLE001 - nobody stands above a thread: this is its last word
+            log().critical("engine_ended", exc_info=True)
+        finally:
+            self._end()
+
+    def _goes_on(self) -> bool:
+        """Sleep until there is work; whether there is."""
+        if not self._flights:
+            self._answers.wait()
+        return not self._answers.is_closed
+
+    def _step(self) -> None:
+        """Begin a step, then book those before it."""
+        batch, late = self._answers.plan()
+        self._post(late)
+        if batch:
+            self._begin(batch)
+        ahead = _AHEAD if batch and not self._has_landed else 0
+        while len(self._flights) > ahead:
+            self._land()
+
+    @property
+    def _has_landed(self) -> bool:
+        return any(flight.landed for _, flight in self._flights)
+
+    def _begin(self, batch: Batch) -> None:
+        """Begin a step; if that fails, book what is under way and look for what broke it."""
+        self._watch.begin()
+        try:
+            flight = self._runner.begin(batch)
+        except Exception as error:  # noqa: BLE001 - whatever broke this step, the next one is sound
+            self._watch.end()
+            while self._flights:
+                self._land()
+            self._search(batch, error)
+        else:
+            self._flights.append((batch, flight))
+
+    def _land(self) -> None:
+        """Book the oldest step under way; if it fails, those behind it stand on nothing."""
+        batch, flight = self._flights.popleft()
+        try:
+            draws = flight.draws()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._watch.end()
+            behind = self._drop_flights()
+            self._search(batch, error)
+            for each in behind:
+                self._take(each)
+        else:
+            self._watch.end()
+            self._book(batch, draws)
+
+    def _drop_flights(self) -> list[Batch]:
+        behind = [batch for batch, _ in self._flights]
+        self._flights.clear()
+        for _ in behind:
+            self._watch.end()
+        return behind
+
+    def _take(self, planned: Batch) -> None:
+        """Take a step by itself, for whoever still goes on."""
+        batch = planned.held()
+        if batch:
+            self._begin(batch)
+            while self._flights:
+                self._land()
+
+    def _search(self, batch: Batch, error: Exception) -> None:
+        """Take the halves of a step that failed, until only what broke it is left to fail."""
+        halves = batch.halves()
+        told = None if halves else error  # its halves will tell who is to blame
+        log().error("step_failed", detail=f"{len(batch.rows)} in it", exc_info=told)
+        for half in halves:
+            self._take(half)
+        if not halves:
+            self._post(self._answers.fail(batch.rows[0].sequence))
+            self._failures += 1
+            if self._failures >= _FAILURES:
+                raise RuntimeError("Nothing can be computed any more.")
+
+    def _book(self, batch: Batch, draws: Draws) -> None:
+        self._failures = 0
+        self._post(self._answers.book(batch, draws, self._watch.last_s))
+
+    def _end(self) -> None:
+        """Tell whoever is left, then take back their pages: broken books leave nobody waiting."""
+        self._answers.close()
+        left = self._answers.left()
+        self._post([(answer, failure()) for answer in left])
+        self._answers.abandon(left)
+
+    def _post(self, parcels: list[Parcel]) -> None:
+        post(parcels, self._answers.leave)

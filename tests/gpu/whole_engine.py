@@ -1,0 +1,138 @@
+"""Tokens a second of the whole engine: admission, loop, text, asynchronous readers.
+
+512 tokens in, 256 out, greedy; all streams come at once. Beside them how long the card had nothing
+to do between two steps.
+
+usage: python -m tests.gpu.whole_engine [streams,...]
+"""
+
+import asyncio
+import json
+import sys
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from serve_app.engine.batch import Batch
+from serve_app.engine.engine import Engine
+from serve_app.engine.flight import Flight, Runner
+from serve_app.engine.gpu.runner import GpuRunner
+from serve_app.messages import CompletionRequest, Delta, Finish, Sampling
+from serve_app.settings import EngineSettings
+from tests.gpu import shape, tokens
+from tests.gpu.engine_speed import ANSWER, PROMPT, STREAMS, VLLM, share
+
+Mark = tuple[torch.cuda.Event, torch.cuda.Event]
+
+
+class Marked:
+    """A runner that marks on the card where each step begins and ends."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.marks: list[Mark] = []
+
+    def begin(self, batch: Batch) -> Flight:
+        mark = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        mark[0].record()
+        flight = self._runner.begin(batch)
+        mark[1].record()
+        self.marks.append(mark)
+        return flight
+
+    def gaps_ms(self) -> list[float]:
+        """Milliseconds for which the card had nothing to do, before each step but the first."""
+        torch.cuda.synchronize()
+        pairs = zip(self.marks, self.marks[1:], strict=False)
+        return [end.elapsed_time(begin) for (_, end), (begin, _) in pairs]
+
+    @property
+    def whole_ms(self) -> float:
+        return self.marks[0][0].elapsed_time(self.marks[-1][1])
+
+
+@dataclass
+class Stream:
+    """What one reader saw, in seconds from the asking."""
+
+    first: float = 0.0
+    last: float = 0.0
+    tokens: int = 0
+    pieces: list[float] = field(default_factory=list)
+
+    @property
+    def each(self) -> float:
+        return (self.last - self.first) / (self.tokens - 1)
+
+
+def build(model: Any, settings: EngineSettings) -> tuple[Engine, Marked]:
+    marked = Marked(GpuRunner(model, settings))
+    known = tokens.tokenizer()
+    engine = Engine(
+        runner=marked,
+        tokenizer=known,
+        grammars=tokens.grammars(known, settings),
+        settings=settings,
+        context_tokens=model.config.max_position_embeddings,
+        eos_ids=(),
+    )
+    return engine, marked
+
+
+async def read(engine: Engine, prompt: list[int], answer: int, **wishes: Any) -> Stream:
+    sampling = Sampling(**{"max_tokens": answer, "temperature": 0.0, **wishes})
+    request = CompletionRequest("r", "glm", tuple(prompt), sampling)
+    stream, begun = Stream(), time.perf_counter()
+    async with aclosing(engine.generate(request)) as events:
+        async for event in events:
+            now = time.perf_counter() - begun
+            if isinstance(event, Delta):
+                stream.first = stream.first or now
+                stream.pieces.append(now)
+            if isinstance(event, Finish):
+                stream.last, stream.tokens = now, event.usage.completion_tokens
+    return stream
+
+
+async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, float]:
+    prompts = [shape.prompt(7000 * streams + each, PROMPT) for each in range(streams)]
+    marked.marks.clear()
+    begun = time.perf_counter()
+    seen = await asyncio.gather(*(read(engine, prompt, ANSWER) for prompt in prompts))
+    seconds = time.perf_counter() - begun
+    gaps = marked.gaps_ms()
+    rate = sum(each.tokens for each in seen) / seconds
+    return {
+        "streams": streams,
+        "tokens_s": round(rate, 1),
+        "first_p50_ms": round(1e3 * share([each.first for each in seen], 0.5), 1),
+        "first_p99_ms": round(1e3 * share([each.first for each in seen], 0.99), 1),
+        "each_p50_ms": round(1e3 * share([each.each for each in seen], 0.5), 3),
+        "each_p99_ms": round(1e3 * share([each.each for each in seen], 0.99), 3),
+        "gap_p50_us": round(1e3 * share(gaps, 0.5), 1),
+        "gap_p99_us": round(1e3 * share(gaps, 0.99), 1),
+        "busy": round(1 - sum(gaps) / marked.whole_ms, 4),
+        "recorded_vllm": round(rate / VLLM[streams], 3) if streams in VLLM else 0,
+    }
+
+
+async def run(wanted: list[int]) -> None:
+    settings = shape.settings()
+    engine, marked = build(shape.model(), settings)
+    engine.start()
+    await asyncio.gather(*(read(engine, shape.prompt(each, PROMPT), 8) for each in range(8)))
+    for streams in wanted:
+        print(json.dumps(await level(engine, marked, streams)), flush=True)
+    await engine.stop()
+
+
+def main() -> None:
+    wanted = [int(each) for each in sys.argv[1].split(",")] if len(sys.argv) > 1 else STREAMS
+    asyncio.run(run(list(wanted)))
+
+
+if __name__ == "__main__":
+    main()
