@@ -1,0 +1,32 @@
+"""`kubectl glm`: releases for people and pipelines, one module a group of commands."""
+
+import sys
+
+import typer
+
+from k8s.cli import controller
+from k8s.errors import ReleaseError
+
+app = typer.Typer(
+    name="kubectl glm",
+    help="Release GLM models, watch them on their road, and take them back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("controller", hidden=True)(controller.controller)
+
+
+def main() -> None:
+    """Run the command; an error of ours becomes one red sentence and exit code 1."""
+    try:
+        app()
+    except ReleaseError as error:
+        typer.secho(error.message, fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+@app.callback()
+def _options() -> None:
+    """Take what stands before the command."""

@@ -1,0 +1,6 @@
+"""The cluster as it is; nobody else knows Kubernetes."""
+
+from k8s.cluster.cluster import Cluster
+from k8s.cluster.rest import Rest, connect
+
+__all__ = ["Cluster", "Rest", "connect"]

@@ -1,0 +1,210 @@
+"""What the controller and its people see of one namespace; every call may be repeated."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from k8s import ledger
+from k8s.cluster.rest import (
+    CONFIG_MAPS,
+    EVENTS,
+    LEASES,
+    PODS,
+    ROADS,
+    ROUTES,
+    SERVICES,
+    SLICES,
+    Json,
+    Rest,
+)
+from k8s.errors import Conflict
+from k8s.lease import Claim
+from k8s.ledger import Record
+from k8s.reports import Summary, parse_summary, render_summary
+from k8s.road import API_VERSION, GROUP, KIND, Road, Status, Transition, parse, render_status
+from k8s.road.resource import render_spec
+from k8s.road.route import service_of
+from k8s.road.wire import time_of
+
+_CONTROLLER: Final = "glm-road-controller"
+_LONGEST_MESSAGE: Final = 1024  # of an Event; longer ones are refused
+_WATCH_S: Final = 60
+
+
+class Cluster:
+    """A World, and what people ask beyond it."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    @property
+    def namespace(self) -> str:
+        return self._rest.namespace
+
+    def road_names(self) -> Sequence[str]:
+        return [each["metadata"]["name"] for each in self._rest.list(ROADS)]
+
+    def road(self, name: str) -> Road | None:
+        resource = self._rest.get(ROADS, name)
+        return parse(resource) if resource else None
+
+    def write_status(self, road: Road, status: Status) -> Road:
+        metadata = {
+            "name": road.name,
+            "namespace": road.namespace,
+            "resourceVersion": road.resource_version,
+        }
+        body = {
+            "apiVersion": f"{GROUP}/{API_VERSION}",
+            "kind": KIND,
+            "metadata": metadata,
+            "spec": render_spec(road.spec),  # required in the request, ignored by the server
+            "status": render_status(status),
+        }
+        return parse(self._rest.replace(ROADS, road.name, body, "status"))
+
+    def wish(self, name: str, changes: Json, manager: str) -> Road:
+        """Merge changes into the spec; None removes a field. Raises Refused as admission does."""
+        return parse(self._rest.merge(ROADS, name, {"spec": changes}, manager))
+
+    def ready(self, versions: Sequence[str]) -> Mapping[str, int]:
+        names = {service_of(each): each for each in versions}
+        there = (each["metadata"]["name"] for each in self._rest.list(SERVICES))
+        found = {names[each]: 0 for each in there if each in names}
+        for each in self._rest.list(SLICES):
+            labels = each["metadata"].get("labels") or {}
+            version = names.get(labels.get("kubernetes.io/service-name", ""))
+            if version in found:
+                found[version] += sum(map(_is_ready, each.get("endpoints") or ()))
+        return found
+
+    def restarts(self, version: str) -> int:
+        pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
+        return sum(
+            container.get("restartCount", 0)
+            for pod in pods
+            for container in pod.get("status", {}).get("containerStatuses") or ()
+        )
+
+    def route(self, name: str) -> Json | None:
+        return self._rest.get(ROUTES, name)
+
+    def write_route(self, route: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
+        if live is None:
+            self._rest.create(ROUTES, route)
+            return
+        metadata = {**route["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+        self._rest.replace(ROUTES, metadata["name"], {**route, "metadata": metadata})
+
+    def summary(self, version: str) -> Summary | None:
+        held = self._rest.get(CONFIG_MAPS, _summary_name(version))
+        return parse_summary(held["data"]["report.json"]) if held else None
+
+    def write_summary(self, summary: Summary) -> None:
+        """Of an evaluation, in place of an earlier one of that version."""
+        name = _summary_name(summary.version)
+        body = {
+            "metadata": {"name": name, "labels": {f"{GROUP}/evaluation": summary.version}},
+            "data": {"report.json": render_summary(summary)},
+        }
+        try:
+            self._rest.create(CONFIG_MAPS, body)
+        except Conflict:
+            self._rest.replace(CONFIG_MAPS, name, body)
+
+    def head(self, road: str) -> Record | None:
+        return max(self.records(road), key=lambda record: record.number, default=None)
+
+    def records(self, road: str) -> list[Record]:
+        """The whole ledger, in order; raises BrokenLedger where one was changed."""
+        held = self._rest.list(CONFIG_MAPS, labelSelector=f"{GROUP}/ledger={road}")
+        read = (ledger.read(each["data"]["record"]) for each in held)
+        return sorted(read, key=lambda record: record.number)
+
+    def append(self, road: str, record: Record) -> None:
+        metadata = {
+            "name": f"{road}-ledger-{record.number:06}",
+            "labels": {f"{GROUP}/ledger": road},
+        }
+        body = {"metadata": metadata, "data": {"record": record.line()}, "immutable": True}
+        with suppress(Conflict):
+            self._rest.create(CONFIG_MAPS, body)
+
+    def tell(self, road: Road, transition: Transition, *, warning: bool) -> None:
+        said = {
+            "type": "Warning" if warning else "Normal",
+            "reason": transition.event,
+            "message": f"{transition.version}: {transition.message}"[:_LONGEST_MESSAGE],
+        }
+        self._event(road, f"{road.uid[:8]}.{transition.number:06}", said, transition.at)
+
+    def note(self, road: Road, reason: str, message: str) -> None:
+        now = time.time()
+        said = {"type": "Warning", "reason": reason, "message": message[:_LONGEST_MESSAGE]}
+        self._event(road, f"{reason.lower()}.{round(now * 1000):x}", said, now)
+
+    def events(self, road: str) -> list[Json]:
+        """What was told of a road, oldest first."""
+        selector = f"involvedObject.kind={KIND},involvedObject.name={road}"
+        found = self._rest.list(EVENTS, fieldSelector=selector)
+        return sorted(found, key=lambda event: (event["lastTimestamp"], event["metadata"]["name"]))
+
+    def _event(self, road: Road, name: str, said: Json, at: float) -> None:
+        second = time_of(float(int(at))).replace(".000", "")
+        about = {
+            "apiVersion": f"{GROUP}/{API_VERSION}",
+            "kind": KIND,
+            "name": road.name,
+            "namespace": road.namespace,
+            "uid": road.uid,
+        }
+        body = {
+            "metadata": {"name": f"{road.name}.{name}"},
+            "involvedObject": about,
+            "firstTimestamp": second,
+            "lastTimestamp": second,
+            "count": 1,
+            "source": {"component": _CONTROLLER},
+            **said,
+        }
+        with suppress(Conflict):
+            self._rest.create(EVENTS, body)
+
+    def claim(self, name: str) -> Claim | None:
+        lease = self._rest.get(LEASES, name)
+        if lease is None:
+            return None
+        spec, metadata = lease.get("spec") or {}, lease["metadata"]
+        return Claim(
+            holder=spec.get("holderIdentity") or "",
+            renewed=spec.get("renewTime") or "",
+            changes=spec.get("leaseTransitions") or 0,
+            revision=metadata["resourceVersion"],
+        )
+
+    def write_claim(self, name: str, claim: Claim, duration_s: float) -> None:
+        """Raises Conflict where somebody was quicker."""
+        spec = {
+            "holderIdentity": claim.holder,
+            "renewTime": claim.renewed,
+            "leaseTransitions": claim.changes,
+            "leaseDurationSeconds": max(round(duration_s), 1),
+        }
+        if claim.revision:
+            metadata = {"name": name, "resourceVersion": claim.revision}
+            self._rest.replace(LEASES, name, {"metadata": metadata, "spec": spec})
+        else:
+            self._rest.create(LEASES, {"metadata": {"name": name}, "spec": spec})
+
+    def changes(self) -> Iterator[None]:
+        """One turn for every change of a road, until the server ends the watch."""
+        return self._rest.watch(ROADS, _WATCH_S)
+
+
+def _summary_name(version: str) -> str:
+    return f"glm-eval-{version}"
+
+
+def _is_ready(endpoint: Json) -> bool:
+    return bool((endpoint.get("conditions") or {}).get("ready", True))

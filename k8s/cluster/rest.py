@@ -1,0 +1,162 @@
+"""Objects of any kind as the API server speaks them, and its errors as ours."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from k8s.errors import Conflict, Refused, Unreachable
+
+Json = dict[str, Any]
+
+_TIMEOUT_S: Final = 5.0
+_OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_OK, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 300, 403, 404, 409, 422
+_MERGE: Final = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where objects of a kind live; `core` ones have no group."""
+
+    path: str
+    plural: str
+
+
+SERVICES: Final = Kind("/api/v1", "services")
+PODS: Final = Kind("/api/v1", "pods")
+CONFIG_MAPS: Final = Kind("/api/v1", "configmaps")
+EVENTS: Final = Kind("/api/v1", "events")
+SLICES: Final = Kind("/apis/discovery.k8s.io/v1", "endpointslices")
+LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
+ROUTES: Final = Kind("/apis/gateway.networking.k8s.io/v1", "httproutes")
+ROADS: Final = Kind("/apis/glm-serve.io/v1alpha1", "modelroads")
+
+
+def connect(context: str | None = None, namespace: str | None = None) -> "Rest":
+    """From inside a pod, or as kubectl does; raises Unreachable where there is no cluster."""
+    made = client.Configuration()
+    made.retries = False  # a look that failed is taken again, and soon
+    try:
+        if _OWN_NAMESPACE.exists() and context is None:
+            config.load_incluster_config(client_configuration=made)
+            own = _OWN_NAMESPACE.read_text().strip()
+        else:
+            config.load_kube_config(context=context, client_configuration=made)
+            own = _namespace_of(context)
+    except (config.ConfigException, OSError) as error:
+        raise Unreachable(f"no cluster is configured: {error}") from error
+    return Rest(client.ApiClient(made), namespace or own)
+
+
+def _namespace_of(context: str | None) -> str:
+    contexts, active = config.list_kube_config_contexts()
+    chosen = next((each for each in contexts if each["name"] == context), active)
+    namespace: str = chosen["context"].get("namespace", "default")
+    return namespace
+
+
+class Rest:
+    """One namespace of a cluster. Reads give None for what is not there."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.namespace = namespace
+        self._api = api
+
+    def get(self, kind: Kind, name: str) -> Json | None:
+        return self._call("GET", self._path(kind, name), missing_ok=True)
+
+    def list(self, kind: Kind, **selectors: str) -> Sequence[Json]:
+        """Selectors as in the API: `labelSelector`, `fieldSelector`."""
+        found = self._call("GET", self._path(kind), query=selectors)
+        items: list[Json] = found["items"] if found else []
+        return items
+
+    def create(self, kind: Kind, body: Mapping[str, Any]) -> Json:
+        """Raises Conflict where it is there already."""
+        return self._call("POST", self._path(kind), body=dict(body)) or {}
+
+    def replace(self, kind: Kind, name: str, body: Mapping[str, Any], part: str = "") -> Json:
+        """Raises Conflict where `metadata.resourceVersion` is no longer the one that stands."""
+        return self._call("PUT", self._path(kind, name, part), body=dict(body)) or {}
+
+    def merge(self, kind: Kind, name: str, changes: Mapping[str, Any], manager: str) -> Json:
+        """A merge patch, in which None removes; raises Refused where admission does."""
+        path, query = self._path(kind, name), {"fieldManager": manager}
+        return self._call("PATCH", path, body=dict(changes), query=query) or {}
+
+    def watch(self, kind: Kind, seconds: int) -> Iterator[None]:
+        """One turn for every change, until the server ends the watch."""
+        query = {"watch": "true", "timeoutSeconds": str(seconds)}
+        with _translated():
+            response = self._send("GET", self._path(kind), None, query, timeout_s=seconds + 5.0)
+            for _ in response.response.stream(amt=None):
+                yield
+
+    def _path(self, kind: Kind, *parts: str) -> str:
+        return "/".join(
+            (kind.path, "namespaces", self.namespace, kind.plural, *filter(None, parts))
+        )
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json | None = None,
+        query: Mapping[str, str] | None = None,
+        missing_ok: bool = False,
+    ) -> Json | None:
+        with _translated():
+            response = self._send(method, path, body, query or {}, _TIMEOUT_S)
+            text = response.read()
+        if response.status == _NOT_FOUND and missing_ok:
+            return None
+        if response.status >= _OK:
+            raise _error_of(response.status, text)
+        answer: Json = json.loads(text)
+        return answer
+
+    def _send(
+        self, method: str, path: str, body: Json | None, query: Mapping[str, str], timeout_s: float
+    ) -> Any:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = _MERGE if method == "PATCH" else "application/json"
+        asked = self._api.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return self._api.call_api(*asked, _request_timeout=timeout_s)
+
+
+def _error_of(status: int, text: bytes) -> Exception:
+    try:
+        message = str(json.loads(text)["message"])
+    except (ValueError, KeyError):
+        message = f"the API server said {status}"
+    if status == _CONFLICT:
+        return Conflict(message)
+    if status in {_INVALID, _FORBIDDEN, _NOT_FOUND}:
+        return Refused(message)
+    return Unreachable(message)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ApiException as error:
+        raise _error_of(error.status or 0, error.body or b"") from error
+    except (HTTPError, OSError) as error:
+        raise Unreachable(f"the API server does not answer ({type(error).__name__})") from error
