@@ -1,5 +1,6 @@
 """Roads to test with."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,9 +16,13 @@ FAILED = (Verdict(check="success-rate", outcome=Outcome.FAIL, message="80 % succ
 WAITED = (Verdict(check="samples", outcome=Outcome.WAIT, message="3 of 100 requests"),)
 
 
+def digest_of(version: str) -> str:
+    return f"sha256:{hashlib.sha256(version.encode()).hexdigest()}"
+
+
 def spec_of(**wishes: Any) -> Spec:
     """Versions v1 to v5, v1 stable, unless wished otherwise."""
-    versions = tuple(Version(name=each, model_digest=each * 3) for each in VERSIONS)
+    versions = tuple(Version(name=each, model_digest=digest_of(each)) for each in VERSIONS)
     given = {"versions": versions, "stable": "v1", "parent_refs": (ParentRef(name="glm"),)}
     return Spec(**{**given, **wishes})
 
