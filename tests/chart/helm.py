@@ -51,15 +51,17 @@ def examples(name: str) -> list[Path]:
     return sorted(chart(name).glob("ci/*-values.yaml"))
 
 
-def template(name: str, values: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Render as of a release of the chart's name in the namespace glm."""
+def template(
+    name: str, values: Path, *arguments: str, release: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Render as of a release in the namespace glm, of the chart's name if it has none."""
     place = ("--namespace", "glm", "--values", str(values))
-    return run("template", name, str(chart(name)), *place, *arguments)
+    return run("template", release or name, str(chart(name)), *place, *arguments)
 
 
-def objects(name: str, values: Path, *arguments: str) -> list[Object]:
+def objects(name: str, values: Path, *arguments: str, release: str | None = None) -> list[Object]:
     """What would be applied, the pods of `helm test` too."""
-    done = template(name, values, *arguments)
+    done = template(name, values, *arguments, release=release)
     assert done.returncode == 0, done.stderr
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 

@@ -44,6 +44,9 @@
 {{- if and (not .Values.workers.enabled) (eq .Values.workloads "rayservice") }}
 {{- fail "workloads is rayservice: KubeRay's head serves nothing itself; enable workers." }}
 {{- end }}
+{{- if and .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") (not .Values.ray.authSecret) }}
+{{- fail "ray.authSecret is needed: head and workers share a token; make one with kubectl create secret generic ray --from-literal=auth_token=$(openssl rand -hex 32)" }}
+{{- end }}
 {{- if and (gt (int $wanted.max) (int $wanted.min)) (eq (include "glm-model.workloads" .) "plain") (eq (include "glm-model.metrics" .) "none") }}
 {{- fail "replicas.max is above replicas.min: plain workloads need KEDA (keda.sh/v1alpha1, with autoscaling.prometheus) or autoscaling.metrics: external." }}
 {{- end }}

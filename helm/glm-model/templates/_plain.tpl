@@ -55,11 +55,13 @@ containers:
 {{- end }}
 
 {{- define "glm-model.rayEnv" }}
-{{- with .Values.ray.authSecret }}
-- {name: RAY_AUTH_MODE, value: token}
 - name: RAY_AUTH_TOKEN
-  valueFrom: {secretKeyRef: {name: {{ . }}, key: auth_token}}
-{{- end }}
+  {{- if .Values.ray.authSecret }}
+  valueFrom: {secretKeyRef: {name: {{ .Values.ray.authSecret }}, key: auth_token}}
+  {{- else }}
+  # A head alone shares it with nobody: any number that others do not know will do.
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+  {{- end }}
 {{- if .Values.ray.redis.address }}
 # A lost head may take ten minutes to come back to its workers, a minute by default.
 - {name: RAY_gcs_rpc_server_reconnect_timeout_s, value: "600"}

@@ -1,0 +1,204 @@
+"""One version: its pods find each other, its drains outlast its streams, its content is fixed."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from serve_app import configuration, tuning
+from tests.chart import helm
+from tests.chart.helm import Object, examples, objects, of_kind, the
+
+PLAIN = helm.chart("glm-model") / "ci" / "gpu-plain-values.yaml"
+RAY = helm.chart("glm-model") / "ci" / "gpu-rayservice-values.yaml"
+NANO = helm.chart("glm-model") / "ci" / "nano-values.yaml"
+KEDA = helm.chart("glm-model") / "ci" / "keda-values.yaml"
+
+ANNOTATION = "glm-serve.io/config"
+LONGEST_S = 900  # of both GPU examples
+
+
+def variables(pod: Object) -> dict[str, Any]:
+    (ray,) = pod["spec"]["containers"]
+    return {each["name"]: each.get("value") for each in ray["env"]}
+
+
+def deployments(values: Path, *arguments: str) -> dict[str, Object]:
+    among = of_kind("Deployment", objects("glm-model", values, *arguments))
+    return {each["metadata"]["name"]: each["spec"]["template"] for each in among}
+
+
+@pytest.mark.parametrize("values", examples("glm-model"), ids=lambda values: values.stem)
+def test_settings_of_every_pod_are_taken_by_glm_serve(values: Path, tmp_path: Path) -> None:
+    given = yaml.safe_load(values.read_text(encoding="utf-8"))
+    for pod in helm.pod_templates(objects("glm-model", values)):
+        if ANNOTATION not in pod["metadata"]["annotations"]:
+            continue  # that of `helm test`, which only asks
+        file = tmp_path / "config.yaml"
+        file.write_text(pod["metadata"]["annotations"][ANNOTATION], encoding="utf-8")
+
+        settings = configuration.load(file, {}).settings
+
+        assert settings.model.digest == given["model"]["digest"]
+        assert settings.server.host == "0.0.0.0"  # noqa: S104 - a pod is reached from outside
+        assert settings.replicas.model_max == given.get("replicas", {}).get("max", 1)
+
+
+def test_new_workers_find_the_new_head_and_old_ones_the_old() -> None:
+    """An upgrade has both heads side by side: a head is known by the content of its generation."""
+    before, after = deployments(PLAIN), deployments(PLAIN, "--set", "config.engine.max_running=8")
+
+    for pods in (before, after):
+        head, worker = pods["glm-v42-head"]["spec"], pods["glm-v42-worker"]["spec"]
+        address = f"{head['hostname']}.{head['subdomain']}:6379"
+        assert worker["containers"][0]["args"][:2] == ["worker", address]
+    names = {pods["glm-v42-head"]["spec"]["hostname"] for pods in (before, after)}
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "image.digest=sha256:" + "3" * 64,
+        "model.hub.revision=" + "4" * 40,
+        "workers.resources.limits.memory=64Gi",
+        "head.resources.limits.memory=9Gi",
+        "ray.redis.address=other:6379",
+        "drain.notice=20",
+    ],
+)
+def test_every_content_has_a_generation_of_its_own(change: str) -> None:
+    heads = [deployments(PLAIN, *set_)["glm-v42-head"] for set_ in ((), ("--set", change))]
+
+    assert len({head["spec"]["hostname"] for head in heads}) == 2
+
+
+def test_what_is_no_content_of_pods_starts_no_new_pods() -> None:
+    others = ("--set", "podDisruptionBudget.enabled=false,autoscaling.waitingTokens=1")
+
+    assert deployments(PLAIN) == deployments(PLAIN, *others)
+
+
+def test_a_pod_template_holds_its_settings_itself() -> None:
+    """So `kubectl rollout undo` brings settings back too: nothing lies beside it."""
+    among = objects("glm-model", PLAIN)
+
+    assert of_kind("ConfigMap", among) == []
+    assert of_kind("Secret", among) == []
+
+
+@pytest.mark.parametrize("values", [PLAIN, RAY], ids=["plain", "rayservice"])
+def test_every_pod_may_outlast_the_longest_stream(values: Path) -> None:
+    for pod in helm.pod_templates(objects("glm-model", values)):
+        if pod["spec"].get("restartPolicy") != "Never":  # but that of `helm test`
+            assert pod["spec"]["terminationGracePeriodSeconds"] > LONGEST_S + 10
+            assert "preStop" in pod["spec"]["containers"][0]["lifecycle"]
+
+
+def test_workers_may_drain_as_long_as_they_want_and_heads_longer(tmp_path: Path) -> None:
+    pods = deployments(PLAIN)
+    file = tmp_path / "config.yaml"
+    file.write_text(pods["glm-v42-worker"]["metadata"]["annotations"][ANNOTATION])
+    wanted_s = tuning.node_drain_s(configuration.load(file, {}).settings.server)
+    notice_s = 10
+
+    grace = {name: pod["spec"]["terminationGracePeriodSeconds"] for name, pod in pods.items()}
+
+    assert grace["glm-v42-worker"] >= notice_s + wanted_s
+    assert grace["glm-v42-head"] > 2 * grace["glm-v42-worker"]  # half of the workers at a time
+
+
+@pytest.mark.parametrize("values", [PLAIN, NANO], ids=["workers", "head alone"])
+def test_an_upgrade_starts_before_it_stops(values: Path) -> None:
+    for each in of_kind("Deployment", objects("glm-model", values)):
+        assert each["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_the_service_leads_to_who_holds_the_model() -> None:
+    """Not to a head beside workers: a lost head then cuts no stream."""
+    for values, name, component in ((PLAIN, "glm-v42", "worker"), (NANO, "glm-v1", "head")):
+        service = the("Service", name, objects("glm-model", values))
+        assert service["spec"]["selector"]["app.kubernetes.io/component"] == component
+        assert service["spec"]["ports"] == [{"name": "http", "port": 8000, "targetPort": "serve"}]
+
+
+def test_start_up_has_more_time_for_a_larger_model() -> None:
+    def patience_s(size: str) -> int:
+        head = deployments(NANO, "--set", f"model.sizeGiB={size}")["glm-v1-head"]
+        probe = head["spec"]["containers"][0]["startupProbe"]
+        return int(probe["failureThreshold"] * probe["periodSeconds"])
+
+    assert patience_s("400") - patience_s("1") == pytest.approx(399 * 15, abs=5)
+
+
+def test_kuberay_drains_no_sooner_than_streams_end() -> None:
+    service = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]
+
+    assert service["rayClusterDeletionDelaySeconds"] > LONGEST_S + 10
+    assert service["serveService"]["metadata"]["name"] == "glm-v43"
+    assert service["excludeHeadPodFromServeSvc"]
+
+
+def test_kuberays_pods_have_the_chain_of_glm_serve(tmp_path: Path) -> None:
+    for pod in helm.pod_templates(of_kind("RayService", objects("glm-model", RAY))):
+        file = tmp_path / "config.yaml"
+        file.write_text(pod["metadata"]["annotations"][ANNOTATION], encoding="utf-8")
+        chain = tuning.chain(configuration.load(file, {}).settings.server)
+
+        assert chain.items() <= variables(pod).items()
+
+
+def test_kuberay_finds_the_application_by_the_name_it_is_given(tmp_path: Path) -> None:
+    config = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]["serveConfigV2"]
+    (application,) = yaml.safe_load(config)["applications"]
+    (tmp_path / "config.yaml").write_text("model: {name: glm-nano}", encoding="utf-8")
+    module, _, name = application["import_path"].partition(":")
+
+    configured = getattr(importlib.import_module(module), name)
+
+    assert configured({"config": str(tmp_path / "config.yaml")})
+    assert application["args"] == {"config": "/etc/glm-serve/config.yaml"}
+
+
+def test_a_version_that_grows_leaves_the_number_of_workers_to_its_scaler() -> None:
+    """Helm and a scaler that both write it would take workers from each other."""
+    among = objects("glm-model", PLAIN)
+
+    assert "replicas" not in the("Deployment", "glm-v42-worker", among)["spec"]
+    (scaler,) = of_kind("HorizontalPodAutoscaler", among)
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "glm-v42-worker"
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 6)
+    assert {each["type"] for each in scaler["spec"]["metrics"]} == {"External"}  # never CPU
+
+
+def test_keda_scales_by_what_waits_and_by_the_first_token() -> None:
+    (scaled,) = of_kind("ScaledObject", objects("glm-model", KEDA))
+
+    queries = [each["metadata"]["query"] for each in scaled["spec"]["triggers"]]
+
+    assert "glm_waiting_tokens" in queries[0]
+    assert "time_to_first_token" in queries[1]
+
+
+@pytest.mark.parametrize(
+    ("versions", "kind"), [((), "Deployment"), (("--api-versions", "ray.io/v1"), "RayService")]
+)
+def test_auto_takes_kuberay_where_it_is(versions: tuple[str, ...], kind: str) -> None:
+    among = objects("glm-model", PLAIN, "--set", "workloads=auto", *versions)
+
+    assert of_kind(kind, among)
+
+
+def test_weights_are_written_by_the_step_that_pulls_alone() -> None:
+    for pod in deployments(PLAIN).values():
+        pull, verify = pod["spec"]["initContainers"]
+        (ray,) = pod["spec"]["containers"]
+        writable = [
+            mount
+            for container in (pull, verify, ray)
+            for mount in container["volumeMounts"]
+            if mount["name"] == "models" and not mount["readOnly"]
+        ]
+        assert writable == [mount for mount in pull["volumeMounts"] if mount["name"] == "models"]

@@ -1,0 +1,101 @@
+"""Nothing reaches anything but what the platform is made of."""
+
+import pytest
+
+from tests.chart import helm
+from tests.chart.helm import Object, of_kind
+from tests.chart.network import Peer, allowed
+
+
+def labels(release: str, component: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "glm-model",
+        "app.kubernetes.io/instance": release,
+        "app.kubernetes.io/component": component,
+    }
+
+
+HEAD, WORKER = Peer(labels("glm-v42", "head")), Peer(labels("glm-v42", "worker"))
+OTHER_VERSION = Peer(labels("glm-v43", "worker"))
+CONTROLLER = Peer(
+    {
+        "app.kubernetes.io/name": "glm-platform",
+        "app.kubernetes.io/instance": "glm-platform",
+        "app.kubernetes.io/component": "controller",
+    }
+)
+NEIGHBOUR = Peer({"app": "anything"})  # in the same namespace
+GATEWAY = Peer({"app": "envoy"}, "envoy-gateway-system")
+PROMETHEUS = Peer({"app": "prometheus"}, "monitoring")
+OPERATOR = Peer({"app": "kuberay"}, "kuberay-system")
+DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")
+STRANGER = Peer({"app": "stranger"}, "default")
+OUTSIDE = Peer({}, None)  # no pod at all: the internet, or the API server
+
+GCS, SERVE, DASHBOARD, WORKER_PORT, HTTPS, METRICS = 6379, 8000, 8265, 10050, 443, "metrics"
+
+
+@pytest.fixture(scope="module")
+def policies() -> list[Object]:
+    """Of the platform and of two versions, one held by KubeRay."""
+    return [
+        policy
+        for name, release, example in (
+            ("glm-platform", "glm-platform", "default"),
+            ("glm-model", "glm-v42", "gpu-plain"),
+            ("glm-model", "glm-v43", "gpu-rayservice"),
+        )
+        for policy in of_kind("NetworkPolicy", rendered(name, release, example))
+    ]
+
+
+def rendered(name: str, release: str, example: str) -> list[Object]:
+    values = helm.chart(name) / "ci" / f"{example}-values.yaml"
+    return helm.objects(name, values, release=release)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port"),
+    [
+        (GATEWAY, WORKER, SERVE),
+        (PROMETHEUS, HEAD, SERVE),
+        (NEIGHBOUR, WORKER, SERVE),  # `helm test`, an evaluation
+        (WORKER, HEAD, GCS),
+        (HEAD, WORKER, WORKER_PORT),
+        (WORKER, DNS, 53),
+        (WORKER, OUTSIDE, HTTPS),  # the hub, for this version pulls
+        (WORKER, OUTSIDE, 6379),  # Redis outside, a store of the platform
+        (PROMETHEUS, CONTROLLER, METRICS),
+        (CONTROLLER, OUTSIDE, 6443),
+        (CONTROLLER, PROMETHEUS, 9090),
+        (OPERATOR, OTHER_VERSION, DASHBOARD),  # held by KubeRay
+    ],
+)
+def test_what_must_speak_may(policies: list[Object], source: Peer, target: Peer, port: int) -> None:
+    assert allowed(policies, source, target, port)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port"),
+    [
+        (GATEWAY, HEAD, GCS),
+        (GATEWAY, WORKER, WORKER_PORT),
+        (PROMETHEUS, HEAD, DASHBOARD),
+        (STRANGER, WORKER, SERVE),
+        (STRANGER, HEAD, GCS),
+        (NEIGHBOUR, HEAD, GCS),
+        (OTHER_VERSION, HEAD, GCS),
+        (WORKER, OTHER_VERSION, WORKER_PORT),
+        (CONTROLLER, HEAD, GCS),
+        (OPERATOR, HEAD, DASHBOARD),  # plain workloads are none of its business
+        (OTHER_VERSION, OUTSIDE, 80),
+        (WORKER, STRANGER, 80),
+        (NEIGHBOUR, OUTSIDE, HTTPS),
+        (STRANGER, CONTROLLER, METRICS),
+        (CONTROLLER, OUTSIDE, 80),
+    ],
+)
+def test_what_need_not_speak_may_not(
+    policies: list[Object], source: Peer, target: Peer, port: int
+) -> None:
+    assert not allowed(policies, source, target, port)
