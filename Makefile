@@ -1,10 +1,14 @@
 # make serve   set up what it needs and serve glm-nano on 127.0.0.1:8000
 # make test    set everything up and run all tests
 # make check   the same checks as CI and pre-commit: format, lint, types, floors
+# make cluster       bring up a Kubernetes node on this machine (root of a Debian; see docs/cluster.md)
+# make cluster-down  take it away
+# make test-cluster  the tests that need a cluster: that one, or the one of KUBECONFIG
+# make image         build the image with docker; IMAGE=name:tag BASE=python:3.12-slim-bookworm
 # make bench   engine, serving path and guard against named peers, on this machine
 # make fuzz    100,000 random requests at the engine's door
 # make lock    resolve the lock files anew
-.PHONY: serve test check bench fuzz lock setup
+.PHONY: serve test check cluster cluster-down test-cluster image bench fuzz lock setup
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,6 +27,23 @@ check: $(SETUP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+cluster: $(SETUP)
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: $(SETUP)
+	@$(BIN)/python -m tests.cluster down
+
+# Those that bring the cluster down come last, and only where it is ours.
+UP_AND_DOWN := tests/cluster/test_up_and_down.py
+test-cluster: $(SETUP)
+	$(BIN)/pytest tests/cluster --ignore $(UP_AND_DOWN)
+	[ -n "$$KUBECONFIG" ] || $(BIN)/pytest $(UP_AND_DOWN)
+
+IMAGE ?= glm-serve
+BASE ?= python:3.12-slim-bookworm
+image:
+	DOCKER_BUILDKIT=1 docker build --build-arg BASE=$(BASE) --build-arg REVISION=$$(git rev-parse HEAD) --tag $(IMAGE) .
 
 bench: $(SETUP)
 	$(BIN)/python -m tests.bench.engine

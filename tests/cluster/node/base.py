@@ -64,6 +64,11 @@ def make() -> Build:
     )
 
 
+def clear() -> None:
+    """The image has it all."""
+    shutil.rmtree(places.BASE)
+
+
 def _dockerfile(path: Path) -> Path:
     variables = {"SSL_CERT_FILE": _BUNDLE, "PIP_CERT": _BUNDLE, **_variables()}
     lines = ["FROM scratch", "ADD debian.tar /"]

@@ -39,7 +39,7 @@ def open_() -> psutil.Process:
         )
     furnished = places.RUN / FURNISHED
     wait_for(f"the node's first process ({log.name})", furnished.exists, _START_S)
-    return _first()
+    return first()
 
 
 def is_open() -> bool:
@@ -56,7 +56,7 @@ def close() -> None:
             raise Failed(f"{len(left)} processes of the node did not end: {left}")
 
 
-def _first() -> psutil.Process:
+def first() -> psutil.Process:
     for process in _firsts():
         return process
     raise Failed("The cluster is not up; python -m tests.cluster up")
@@ -73,7 +73,7 @@ def _firsts() -> list[psutil.Process]:
 
 def inside(*command: str | Path) -> tuple[str | Path, ...]:
     """The same command in the node's namespaces."""
-    return ("nsenter", "--target", str(_first().pid), *NAMESPACES, "--", *command)
+    return ("nsenter", "--target", str(first().pid), *NAMESPACES, "--", *command)
 
 
 def processes() -> dict[str, psutil.Process]:

@@ -24,6 +24,7 @@ def require() -> None:
             if not has_base:
                 with step("making the base of the test images"):
                     builder.build(base.make())
+                    base.clear()
             for name in missing:
                 with step(f"building image {name}"):
                     builder.build(_of(name, _OURS[name]))

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import psutil
 
-from tests.cluster.node.shell import run, succeeds
+from tests.cluster.node.shell import run, succeeds, wait_for
 
 MACHINE = IPv4Address("10.250.0.1")
 NODE = IPv4Address("10.250.0.2")
@@ -14,6 +14,7 @@ SERVICES = IPv4Network("10.96.0.0/16")
 API = SERVICES[1]
 
 _HERE, _THERE = "glm-machine", "glm-node"  # the two ends
+_GONE_S = 5.0
 _OURS = ("-m", "comment", "--comment", "glm-serve-cluster")
 _RULES = (  # table, chain, rule; Docker sets the policy of FORWARD to DROP
     ("nat", "POSTROUTING", ("-s", str(WIRE), "!", "-o", _HERE, *_OURS, "-j", "MASQUERADE")),
@@ -41,8 +42,8 @@ def connect(first: psutil.Process) -> None:
 
 def disconnect() -> None:
     """Take back what `connect` gave; routes go with the wire."""
-    if succeeds(*_ip("link", "show", _HERE)):
-        run(*_ip("link", "delete", _HERE))
+    succeeds(*_ip("link", "delete", _HERE))  # unless the kernel has, for the other end is gone
+    wait_for("the wire is gone", lambda: not succeeds(*_ip("link", "show", _HERE)), _GONE_S)
     for table, chain, rule in _RULES:
         while succeeds("iptables", "-w", "-t", table, "-C", chain, *rule):
             run("iptables", "-w", "-t", table, "-D", chain, *rule)

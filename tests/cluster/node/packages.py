@@ -21,12 +21,14 @@ _PROGRAMS = {  # and the package each is in
     "curl": "curl",
     "hostname": "hostname",
 }
+_FOR_BUILDING = {"go": "golang-go"}
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def require() -> None:
-    """Install what is missing; no service is started by it."""
-    missing = [package for name, package in _PROGRAMS.items() if not shutil.which(name)]
+def require(*programs: str) -> None:
+    """Install what is missing of these, or of all the node runs; no service is started by it."""
+    known = _PROGRAMS | _FOR_BUILDING
+    missing = [known[each] for each in programs or _PROGRAMS if not shutil.which(each)]
     if not missing:
         return
     if os.geteuid() or not shutil.which("apt-get"):

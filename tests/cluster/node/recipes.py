@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.node import go
 from tests.cluster.node.shell import run
 
 _STATIC = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
@@ -27,25 +28,25 @@ class GoModule:
         """Build in a module of our own, which may say where to find what nobody serves."""
         self._require(work)
         paths = [f"{self.module}/{package}".rstrip("/") for package in self.packages]
-        run("go", "get", *(f"{path}@v{self.version}" for path in paths), cwd=work, env=_STATIC)
+        _go(work, "get", *(f"{path}@v{self.version}" for path in paths))
         _compile(work, made, paths, f"-s -w {self.flags}")
         for folder in self.folders:
             shutil.copytree(Path(self._downloaded()["Dir"]) / folder, made / folder)
 
     def _require(self, work: Path) -> None:
         """Kubernetes asks for its staging modules at v0.0.0, which exists in its own tree only."""
-        run("go", "mod", "init", "tool", cwd=work)
+        _go(work, "mod", "init", "tool")
         wanted = Path(self._downloaded()["GoMod"]).read_text(encoding="utf-8")
         if version := re.search(r"^go ([\d.]+)$", wanted, re.MULTILINE):
-            run("go", "mod", "edit", f"-go={version[1]}", cwd=work)
+            _go(work, "mod", "edit", f"-go={version[1]}")
         staging = re.findall(r"^\s*(k8s\.io/[a-z0-9-]+) v0\.0\.0(?!-)", wanted, re.MULTILINE)
         for module in sorted(set(staging)):
             published = f"{module}@v0.{self.version.removeprefix('1.')}"
-            run("go", "mod", "edit", f"-replace={module}={published}", cwd=work)
+            _go(work, "mod", "edit", f"-replace={module}={published}")
 
     def _downloaded(self) -> dict[str, str]:
         """Where the proxy's copy lies on this machine."""
-        said = run("go", "mod", "download", "-json", f"{self.module}@v{self.version}")
+        said = run(go.program(), "mod", "download", "-json", f"{self.module}@v{self.version}")
         downloaded: dict[str, str] = json.loads(said)
         return downloaded
 
@@ -59,7 +60,7 @@ class GoSource:
 
     def make(self, made: Path, work: Path) -> None:
         shutil.copytree(self.folder, work, dirs_exist_ok=True)
-        run("go", "mod", "init", self.folder.name, cwd=work)
+        _go(work, "mod", "init", self.folder.name)
         _compile(work, made, ["."], "-s -w")
 
 
@@ -92,5 +93,8 @@ Recipe = GoModule | GoSource | Wheel
 
 
 def _compile(work: Path, made: Path, packages: list[str], flags: str) -> None:
-    build = ("go", "build", "-mod=mod", "-trimpath", "-ldflags", flags, "-o", f"{made}/")
-    run(*build, *packages, cwd=work, env=_STATIC)
+    _go(work, "build", "-mod=mod", "-trimpath", "-ldflags", flags, "-o", f"{made}/", *packages)
+
+
+def _go(work: Path, *arguments: str) -> None:
+    run(go.program(), *arguments, cwd=work, env=_STATIC)

@@ -1,0 +1,54 @@
+"""The cluster of the environment (KUBECONFIG), or one that is brought up on this machine.
+
+Elsewhere GLM_IMAGE names the product's image, by digest, where that cluster can pull it.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.kube import Cluster
+from tests.cluster.node import cluster as own
+from tests.cluster.node import places, product
+
+_RESTRICTED = {
+    f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
+}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """It stays up for the next run; `make cluster-down` ends it."""
+    if given := os.environ.get("KUBECONFIG"):
+        return Cluster(Path(given))
+    own.up()
+    return Cluster(places.KUBECONFIG)
+
+
+@pytest.fixture(scope="session")
+def image(cluster: Cluster) -> str:
+    """The product's, of this tree, by its digest."""
+    return os.environ.get("GLM_IMAGE") or product.image()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[Cluster]:
+    """A new one that takes nothing but restricted pods."""
+    yield from _namespace(cluster)
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(cluster: Cluster) -> Iterator[Cluster]:
+    """Likewise, for all tests of a file."""
+    yield from _namespace(cluster)
+
+
+def _namespace(cluster: Cluster) -> Iterator[Cluster]:
+    name = f"test-{secrets.token_hex(4)}"
+    metadata = {"name": name, "labels": _RESTRICTED}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    yield cluster.within(name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,48 @@
+"""The product's image, built from this tree onto the test base; pods name it by its digest."""
+
+import json
+
+from tests.cluster.node import base, builder, house, places
+from tests.cluster.node.builder import REGISTRY, Build
+from tests.cluster.node.steps import step
+
+_REPOSITORY = "glm-serve"
+# Debian's Python comes without what makes virtual environments.
+_BUILD_PACKAGES = "python3-venv"
+
+
+def image(tag: str = "latest", **arguments: str) -> str:
+    """Build what has changed since the last time; `arguments` are build arguments."""
+    with builder.running(), step(f"building the product's image ({tag})"):
+        digest = builder.build(
+            Build(
+                f"{_REPOSITORY}:{tag}",
+                context=places.REPOSITORY,
+                dockerfile=places.REPOSITORY / "Dockerfile",
+                arguments={
+                    "BASE": base.image(),
+                    "BUILD_PACKAGES": _BUILD_PACKAGES,
+                    **arguments,
+                },
+                push=False,
+            )
+        )
+    _forget_older(tag, digest)
+    return f"{REGISTRY}/{_REPOSITORY}@{digest}"
+
+
+def _forget_older(tag: str, digest: str) -> None:
+    """Only the newest of a tag stays: layers that no image names any more are removed."""
+    kept = places.IMAGES / "kept.json"
+    newest = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    newest[tag] = digest
+    kept.write_text(json.dumps(newest), encoding="utf-8")
+    ctr = ("ctr", "--namespace", "k8s.io", "images")
+    named = f"{REGISTRY}/{_REPOSITORY}@"
+    old = [
+        name
+        for name in house.ask(*ctr, "list", "--quiet").split()
+        if name.startswith(named) and name.removeprefix(named) not in newest.values()
+    ]
+    if old:
+        house.ask(*ctr, "remove", *old)

@@ -1,0 +1,42 @@
+"""The cluster that the other tests stand on."""
+
+import json
+
+import pytest
+
+from tests.cluster.kube import Cluster, Refused
+from tests.cluster.pods import pod
+
+_RESOLVE = "import socket; print(socket.gethostbyname('kubernetes.default.svc.cluster.local'))"
+
+
+def test_its_node_is_ready(cluster: Cluster) -> None:
+    (node,) = cluster.get("nodes")["items"][:1]
+    states = {each["type"]: each["status"] for each in node["status"]["conditions"]}
+    assert states["Ready"] == "True"
+
+
+def test_a_pod_finds_services_by_their_names(namespace: Cluster, image: str) -> None:
+    asked = pod("asks", image, command=["python3", "-c", _RESOLVE])
+    service = namespace.within("default").get("service", "kubernetes")
+    assert namespace.pod_output(asked).strip() == service["spec"]["clusterIP"]
+
+
+def test_its_gateway_class_is_accepted(cluster: Cluster) -> None:
+    classes = cluster.get("gatewayclasses")["items"]
+    accepted = [
+        condition["status"]
+        for each in classes
+        for condition in each.get("status", {}).get("conditions", [])
+        if condition["type"] == "Accepted"
+    ]
+    assert "True" in accepted
+
+
+def test_an_unrestricted_pod_is_refused_where_restricted_is_enforced(
+    namespace: Cluster, image: str
+) -> None:
+    asked = pod("asks", image)
+    del asked["spec"]["containers"][0]["securityContext"]
+    with pytest.raises(Refused, match="violates PodSecurity"):
+        namespace.kubectl("apply", "--dry-run=server", "--filename=-", given=json.dumps(asked))
