@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+MODEL = "glm-nano"
+
 _CHAT = "/v1/chat/completions"
 _PATIENCE_S = 60.0  # for one piece of an answer
 
@@ -38,10 +40,10 @@ class Traffic:
 
     def faults(self) -> list[str]:
         """Each with its kind and when it was, counted from the first request."""
-        first = min(each.began for each in self.answers)
+        in_order = sorted(self.answers, key=lambda each: each.began)
         return [
-            f"{each.kind} of {each.began - first:.1f} s, ended after {each.seconds:.1f} s: {each.fault}"
-            for each in sorted(self.answers, key=lambda each: each.began)
+            f"{each.began - in_order[0].began:.1f} s: {each.kind}, {each.seconds:.1f} s: {each.fault}"
+            for each in in_order
             if each.fault
         ]
 
@@ -137,10 +139,12 @@ async def _fault(response: httpx.Response, *, streamed: bool) -> str:
 
 
 def _question() -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 4}
+    said = [{"role": "user", "content": "Hello!"}]
+    return {"model": MODEL, "messages": said, "max_tokens": 4}
 
 
 def _stream(tokens: int) -> dict[str, Any]:
     """Exactly that many tokens, whatever the model would rather say."""
     said = [{"role": "user", "content": "Tell me a long story."}]
-    return {"messages": said, "max_tokens": tokens, "ignore_eos": True, "stream": True}
+    wish = {"max_tokens": tokens, "ignore_eos": True, "stream": True}
+    return {"model": MODEL, "messages": said, **wish}

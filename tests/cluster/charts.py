@@ -1,0 +1,114 @@
+"""The charts on a cluster: what an operator types, as Python."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serve_app.models import manifest
+from tests.cluster.kube import Cluster
+from tests.cluster.node import places
+
+HELM = places.REPOSITORY / "helm"
+WEIGHTS = places.REPOSITORY / "serve_app" / "models" / "weights"
+
+Values = dict[str, Any]
+
+MAX_STREAM_S = 120
+READY_S = 300  # a busy machine of two cores starts Ray in a minute or two
+
+
+def image_values(image: str) -> Values:
+    repository, _, digest = image.rpartition("@")
+    return {"repository": repository, "digest": digest}
+
+
+def nano(version: str, image: str, **more: Any) -> Values:
+    """Values of a version of the model in the box, on one pod."""
+    values = {
+        "version": version,
+        "workloads": "plain",
+        "image": image_values(image),
+        "model": {"name": "glm-nano", "digest": manifest.digest(WEIGHTS / "glm-nano")},
+        "workers": {"enabled": False},
+        "head": {
+            "resources": {
+                "requests": {"cpu": "200m", "memory": "1Gi"},
+                "limits": {"memory": "3Gi"},
+            }
+        },
+        "config": {"server": {"max_stream_s": MAX_STREAM_S, "ready_deadline_s": 20}},
+        "drain": {"notice": 5},
+        "startup": {"base": READY_S},
+    }
+    return merged(values, more)
+
+
+def merged(values: Values, more: Values) -> Values:
+    """As helm lays one file of values over another."""
+    both = values | more
+    nested = {name for name in values.keys() & more.keys() if isinstance(more[name], dict)}
+    return both | {name: merged(values[name], more[name]) for name in nested}
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One Helm release in one namespace."""
+
+    cluster: Cluster
+    name: str
+    chart: Path
+    folder: Path  # for files of values
+
+    def install(self, values: Values, *arguments: str, wait_s: float = READY_S) -> str:
+        """Install or upgrade, and wait; raises Refused with what helm says."""
+        file = self.folder / f"{self.name}-values.json"
+        file.write_text(json.dumps(values), encoding="utf-8")
+        waited = ("--wait", f"--timeout={wait_s:.0f}s")
+        return self.cluster.helm(
+            *("upgrade", "--install", self.name, self.chart, "--values", file),
+            *waited,
+            *arguments,
+        )
+
+    def rollback(self, revision: int) -> str:
+        return self.cluster.helm(
+            *("rollback", self.name, str(revision), "--wait", f"--timeout={READY_S}s")
+        )
+
+
+def version_release(cluster: Cluster, version: str, folder: Path) -> Release:
+    return Release(cluster, f"glm-{version}", HELM / "glm-model", folder)
+
+
+def platform(cluster: Cluster, image: str, folder: Path, **more: Any) -> Release:
+    """The platform with a gateway of the test cluster's class, without a controller."""
+    release = Release(cluster, "glm-platform", HELM / "glm-platform", folder)
+    values: Values = {
+        "image": image_values(image),
+        "gateway": {"className": "envoy"},
+        "controller": {"enabled": False},
+        "crds": {"enabled": False},  # namespaces of tests share one cluster
+    }
+    release.install(merged(values, more))
+    cluster.wait("gateway/glm", "condition=Programmed", 120)
+    return release
+
+
+def road(cluster: Cluster, folder: Path, **weights: int) -> Release:
+    """A route by hand."""
+    release = Release(cluster, "glm-road", HELM / "glm-road", folder)
+    release.install({"controller": {"enabled": False}, "weights": weights})
+    return release
+
+
+@contextmanager
+def front_door(cluster: Cluster) -> Iterator[str]:
+    """The gateway's URL on this machine."""
+    gateways = cluster.within("envoy-gateway-system")
+    owner = f"gateway.envoyproxy.io/owning-gateway-namespace={cluster.namespace}"
+    (service,) = gateways.get("services", "", "--selector", owner)["items"]
+    with gateways.forwarded(f"service/{service['metadata']['name']}", 80) as url:
+        yield url
