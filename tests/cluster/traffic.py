@@ -40,11 +40,11 @@ class Traffic:
 
     def faults(self) -> list[str]:
         """Each with its kind and when it was, counted from the first request."""
-        in_order = sorted(self.answers, key=lambda each: each.began)
+        first = min((each.began for each in self.answers), default=0.0)
+        bad = sorted((each for each in self.answers if each.fault), key=lambda each: each.began)
         return [
-            f"{each.began - in_order[0].began:.1f} s: {each.kind}, {each.seconds:.1f} s: {each.fault}"
-            for each in in_order
-            if each.fault
+            f"{each.began - first:.1f} s: {each.kind}, {each.seconds:.1f} s long: {each.fault}"
+            for each in bad
         ]
 
     def versions(self) -> set[str]:
