@@ -1,9 +1,13 @@
 """The status as Kubernetes' tools and a reader of `kubectl get` want it."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from k8s.road import Condition, Outcome, Role, Spec, Status, VersionState
-from k8s.rules import Observed, holding
+from k8s.rules import Observed, awaits_leave, holding
+
+AWAITING_LEAVE: Final = "AwaitingLeave"
+"""The step is over, yet `advanceTo` allows no further one."""
 
 
 def versions_of(status: Status, spec: Spec, ready: Mapping[str, int]) -> tuple[VersionState, ...]:
@@ -33,13 +37,14 @@ def role_of(status: Status, spec: Spec, version: str) -> Role:
 
 
 def conditions_of(observed: Observed) -> tuple[Condition, ...]:
-    """Ready, Progressing, GatesPassing, Held; a time changes only with its status."""
+    """In Kubernetes' manner, a time changes only with its status."""
     status = observed.status
     now_true = {
         "Ready": bool(status.stable and observed.ready.get(status.stable)),
         "Progressing": status.under_way,
         "GatesPassing": all(each.outcome is Outcome.PASS for each in status.verdicts),
         "Held": holding(observed) is not None,
+        AWAITING_LEAVE: status.under_way and awaits_leave(observed),
     }
     return tuple(
         _condition(observed, kind, "True" if yes else "False") for kind, yes in now_true.items()

@@ -36,6 +36,7 @@ def _settled(observed: Observed) -> Status:
         status = replace(
             status,
             verdicts=tuple(observed.report),
+            judged=status.step,
             evaluation_digest=observed.evaluation_digest or status.evaluation_digest,
         )
     return _clocked(status, observed)

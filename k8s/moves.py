@@ -48,6 +48,7 @@ def _begun(move: Move, observed: Observed) -> Status:
         plan=plan,
         evaluation_digest="",
         verdicts=(),
+        judged=None,
     )
     return _entered(named, plan[0], observed.now)
 

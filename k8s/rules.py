@@ -4,6 +4,7 @@ Nothing here speaks to anybody: facts in, at most one move out. A rollback stand
 always wins; a hold lets only the ways back through.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ from k8s.phases import TRANSITIONS, UNDER_A_HOLD, Event, entering, following
 from k8s.road import Outcome, Road, Spec, Stable, Status, Step, Verdict
 from k8s.road.route import service_of
 from k8s.road.spec import PROMOTED
+
+_ROUNDED_S: Final = 10  # a message that changed every second would be written every second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +166,8 @@ def _deadline_exceeded(observed: Observed) -> Move | None:
 
 def _step_passed(observed: Observed) -> Move | None:
     status = observed.status
-    if status.candidate is None or waiting_for(observed) is not None:
-        return None
+    if status.candidate is None or not observed.report or waiting_for(observed) is not None:
+        return None  # an old verdict lets nobody through
     step = following(status.plan, status.step)
     message = f"{status.step} passed; " + (
         f"{step.name} begins" if step else f"{status.candidate} has all traffic"
@@ -174,20 +177,29 @@ def _step_passed(observed: Observed) -> Move | None:
 
 def waiting_for(observed: Observed) -> str | None:
     """Why the current step is not over, in words; None when it is."""
+    return _unfinished(observed) or _ceiling(observed)
+
+
+def awaits_leave(observed: Observed) -> bool:
+    """Whether the step is over but for somebody who allows the next one."""
+    return _unfinished(observed) is None and _ceiling(observed) is not None
+
+
+def _unfinished(observed: Observed) -> str | None:
     status, step = observed.status, observed.status.current_step()
     if step is None or status.step_started_at is None:
         return "no step is under way"
     if not observed.ready.get(status.candidate or ""):
         return f"nobody answers behind {service_of(status.candidate or '')} yet"
-    open_checks = [each for each in observed.report or () if each.outcome is not Outcome.PASS]
+    if status.judged != status.step or not status.verdicts:
+        return "its gate has not been looked at yet"
+    open_checks = [each for each in status.verdicts if each.outcome is not Outcome.PASS]
     if open_checks:
         return "; ".join(f"{each.check}: {each.message}" for each in open_checks)
-    if not observed.report:
-        return "its gate has not been looked at yet"
     left = status.step_started_at + step.duration - observed.now
     if left > 0:
-        return f"all checks pass; {left:.0f} s to go"
-    return _ceiling(observed)
+        return f"all checks pass; {math.ceil(left / _ROUNDED_S) * _ROUNDED_S} s to go"
+    return None
 
 
 def _ceiling(observed: Observed) -> str | None:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from k8s.cli import controller
+from k8s.cli import act, controller, look
 from k8s.errors import ReleaseError
 
 app = typer.Typer(
@@ -15,6 +15,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for command in (
+    *(look.status, act.release, act.promote, act.pause, act.resume, act.abort, act.rollback),
+    *(act.wait, look.history, look.diff, look.events, look.why),
+):
+    app.command(command.__name__)(command)
 app.command("controller", hidden=True)(controller.controller)
 
 

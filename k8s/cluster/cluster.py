@@ -64,9 +64,15 @@ class Cluster:
         }
         return parse(self._rest.replace(ROADS, road.name, body, "status"))
 
-    def wish(self, name: str, changes: Json, manager: str) -> Road:
-        """Merge changes into the spec; None removes a field. Raises Refused as admission does."""
-        return parse(self._rest.merge(ROADS, name, {"spec": changes}, manager))
+    def wish(self, name: str, changes: Json, manager: str, revision: str = "") -> Road:
+        """Merge changes into the spec; None removes a field.
+
+        Raises Refused as admission does, Conflict where the road is not of that revision.
+        """
+        body: Json = {"spec": changes}
+        if revision:
+            body["metadata"] = {"resourceVersion": revision}
+        return parse(self._rest.merge(ROADS, name, body, manager))
 
     def ready(self, versions: Sequence[str]) -> Mapping[str, int]:
         names = {service_of(each): each for each in versions}

@@ -6,7 +6,7 @@ going back is a change of numbers. The order of versions never changes with thei
 gateways name what they connect to by its place.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from k8s.road.resource import GROUP, Road
@@ -125,3 +125,12 @@ def _owner(road: Road) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def share_of(route: Mapping[str, Any] | None, version: str) -> float:
+    """Which part of new requests a route gives to a version, 0 to 1."""
+    if route is None or not route["spec"].get("rules"):
+        return 0.0
+    backends = route["spec"]["rules"][-1].get("backendRefs") or ()
+    weights: dict[str, int] = {each["name"]: each.get("weight", 1) for each in backends}
+    return weights.get(service_of(version), 0) / max(sum(weights.values()), 1)

@@ -165,6 +165,8 @@ class Status:
     weights: tuple[Weight, ...] = ()
     mirror_percent: int = 0
     verdicts: tuple[Verdict, ...] = ()
+    judged: str | None = None
+    """The step that the verdicts are of."""
     evaluation_digest: str = ""
     stables: tuple[Stable, ...] = ()
     """Newest first; the first one is `stable`."""

@@ -1,0 +1,168 @@
+"""Commands that look and change nothing."""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from k8s.cli.options import As, Context, Name, Namespace, Output, find, read
+from k8s.errors import Refused
+
+if TYPE_CHECKING:
+    from k8s.cluster import Cluster
+    from k8s.road import Road
+
+_EVERY_S = 1.0
+
+
+def status(
+    *,
+    live: Annotated[bool, typer.Option("--live", "-w", help="Stay and follow.")] = False,
+    road: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: As = Output.TEXT,
+) -> None:
+    """Show phase, weights, verdicts, and what comes next."""
+    cluster, found = find(road, namespace, context)
+    if output is Output.JSON:
+        typer.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False))
+    elif live:
+        _follow(cluster, found)
+    else:
+        from rich.console import Console
+
+        from k8s.cli import show
+
+        Console().print(show.status(found, time.time()))
+
+
+def _follow(cluster: "Cluster", road: "Road") -> None:
+    """Until Ctrl-C."""
+    from rich.live import Live
+
+    from k8s.cli import show
+
+    try:
+        with Live(show.status(road, time.time()), auto_refresh=False) as screen:
+            while True:
+                time.sleep(_EVERY_S)
+                now = show.status(read(cluster, road.name), time.time())
+                screen.update(now, refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+def why(
+    *,
+    road: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: As = Output.TEXT,
+) -> None:
+    """Explain the last verdict in words."""
+    from k8s import words
+
+    _, found = find(road, namespace, context)
+    told = words.why(found, time.time())
+    if output is Output.JSON:
+        told = json.dumps({"why": told, **_plain(found)["status"]}, ensure_ascii=False)
+    typer.echo(told)
+
+
+def history(
+    *,
+    road: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: As = Output.TEXT,
+) -> None:
+    """Show the ledger: who released what, on which verdicts. A broken chain is an error.
+
+    With `-o json`, one record a line, as it is kept: an export that anybody can verify.
+    """
+    from k8s import ledger
+
+    cluster, found = find(road, namespace, context)
+    records = cluster.records(found.name)
+    ledger.verify(records)
+    if output is Output.JSON:
+        for record in records:
+            typer.echo(record.line())
+        return
+    from rich.console import Console
+
+    from k8s.cli import show
+
+    Console().print(show.history(records))
+
+
+def events(
+    *,
+    road: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: As = Output.TEXT,
+) -> None:
+    """Show what the controller told of the road."""
+    cluster, found = find(road, namespace, context)
+    told = cluster.events(found.name)
+    if output is Output.JSON:
+        kept = ("lastTimestamp", "type", "reason", "message")
+        typer.echo(json.dumps([{name: each[name] for name in kept} for each in told], indent=2))
+        return
+    from rich.console import Console
+
+    from k8s.cli import show
+
+    Console().print(show.events(told))
+
+
+def diff(
+    one: Annotated[str, typer.Argument(metavar="VERSION")],
+    other: Annotated[str, typer.Argument(metavar="VERSION")],
+    *,
+    road: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: As = Output.TEXT,
+) -> None:
+    """Compare two versions: digests, and what their evaluations found."""
+    cluster, found = find(road, namespace, context)
+    facts = [_facts(cluster, found, name) for name in (one, other)]
+    names = list(dict.fromkeys((*facts[0], *facts[1])))
+    rows = [(name, facts[0].get(name, ""), facts[1].get(name, "")) for name in names]
+    if output is Output.JSON:
+        typer.echo(json.dumps({name: [a, b] for name, a, b in rows}, indent=2))
+        return
+    from rich.console import Console
+
+    from k8s.cli import show
+
+    Console().print(show.difference(rows, (one, other)))
+
+
+def _facts(cluster: "Cluster", road: "Road", name: str) -> Mapping[str, str]:
+    version, state = road.spec.version(name), road.status.kept(name)
+    if version is None:
+        known = ", ".join(each.name for each in road.spec.versions)
+        raise Refused(f"No version {name}; there is {known}.")
+    summary = cluster.summary(name)
+    verdicts = summary.verdicts if summary else ()
+    return {
+        "model": version.model_digest,
+        "image": version.image_digest,
+        "chart": version.chart_version,
+        "configuration": version.config_digest,
+        "promoted by": state.by if state else "",
+        **{each.check: f"{each.candidate:.4g}" for each in verdicts if each.candidate is not None},
+    }
+
+
+def _plain(road: "Road") -> dict[str, Any]:
+    from k8s.road import render_status
+    from k8s.road.resource import render_spec
+
+    return {"name": road.name, "spec": render_spec(road.spec), "status": render_status(road.status)}

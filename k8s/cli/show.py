@@ -1,0 +1,102 @@
+"""What commands print for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from k8s.ledger import Record
+from k8s.road import Outcome, Phase, Road
+from k8s.words import why
+
+COLOURS: Final[Mapping[str, str]] = {
+    Outcome.PASS: "green",
+    Outcome.WAIT: "yellow",
+    Outcome.FAIL: "red",
+    Phase.PROMOTED: "green",
+    Phase.STABLE: "green",
+    Phase.ROLLED_BACK: "red",
+    Phase.ABORTED: "red",
+}
+_UNDER_WAY: Final = "cyan"
+
+
+def status(road: Road, now: float) -> RenderableType:
+    """The whole road on one screen."""
+    parts: list[RenderableType] = [_headline(road), _versions(road)]
+    if road.status.verdicts:
+        parts.append(_verdicts(road))
+    return Group(*parts, Text(why(road, now)))
+
+
+def _headline(road: Road) -> Text:
+    steps = [each.name for each in road.status.plan] if road.status.under_way else []
+    phase = Text(road.status.phase, style=COLOURS.get(road.status.phase, _UNDER_WAY))
+    line = Text.assemble((road.name, "bold"), "  ", phase)
+    for name in steps:
+        line.append("  ")
+        line.append(name, style="bold cyan" if name == road.status.step else "dim")
+    return line
+
+
+def _versions(road: Road) -> Table:
+    table = Table(
+        "version", "role", Column("weight", justify="right"), "ready", "model", "promoted by"
+    )
+    for each in road.status.versions:
+        version, kept = road.spec.version(each.name), road.status.kept(each.name)
+        digest = version.model_digest.removeprefix("sha256:")[:12] if version else ""
+        table.add_row(
+            each.name,
+            str(each.role),
+            f"{each.weight} %" if each.weight else "",
+            str(each.ready),
+            digest,
+            Text(kept.by if kept else ""),
+        )
+    return table
+
+
+def _verdicts(road: Road) -> Table:
+    table = Table("check", "", Column("what was seen", overflow="fold"), "samples")
+    for each in road.status.verdicts:
+        light = Text(each.outcome, style=COLOURS[each.outcome])
+        samples = "" if each.samples is None else str(each.samples)
+        table.add_row(each.check, light, Text(each.message), samples)
+    return table
+
+
+def history(records: Sequence[Record]) -> Table:
+    """The ledger, newest last."""
+    wide = Column("what happened", overflow="fold")
+    table = Table("no", "when", "to", "version", wide, "by")
+    for record in records:
+        body = record.body
+        to = Text(body["to"], style=COLOURS.get(body["to"], _UNDER_WAY))
+        what = Text(body["message"])
+        table.add_row(
+            str(record.number), body["at"][:19], to, body["version"], what, Text(body["by"])
+        )
+    return table
+
+
+def events(told: Sequence[Mapping[str, Any]]) -> Table:
+    """The road's Events, oldest first."""
+    table = Table("when", "", Column("what was told", overflow="fold"))
+    for each in told:
+        colour = "red" if each["type"] == "Warning" else "green"
+        table.add_row(
+            each["lastTimestamp"], Text(each["reason"], style=colour), Text(each["message"])
+        )
+    return table
+
+
+def difference(rows: Sequence[tuple[str, str, str]], names: tuple[str, str]) -> Table:
+    """Two versions side by side; what differs stands out."""
+    table = Table("", *names)
+    for name, one, other in rows:
+        style = "" if one == other else "yellow"
+        table.add_row(name, Text(one, style=style), Text(other, style=style))
+    return table

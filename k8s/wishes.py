@@ -1,0 +1,154 @@
+"""What a command writes into the spec, and when it must not.
+
+A pipeline, a person and a test mean the same by a word, for all of them ask here. A wish is a
+merge patch of the spec; None removes a field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from k8s.errors import Refused
+from k8s.road import Road, Spec, Version
+from k8s.road.resource import render_spec
+from k8s.road.spec import PROMOTED
+
+Wish = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a release is asked with."""
+
+    version: Version
+    by: str = ""
+    again: bool = False
+    """Try a version that was refused."""
+    override_hold: str | None = None
+    """The id of the road's own hold."""
+    advance_to: str = PROMOTED
+
+
+def release(road: Road, order: Order) -> Wish:
+    """Bring a version on its way."""
+    status, name = road.status, order.version.name
+    _unheld(road, order.override_hold, f"release {name} --override-hold")
+    if status.stable is None:
+        raise Refused("The road has no stable version yet; wait until its Service is there.")
+    if name == status.stable:
+        raise Refused(f"{name} is the stable version already.")
+    if status.under_way:
+        raise Refused(
+            f"{status.candidate} is under way ({status.step}). Wait for its end, or abort it: "
+            "kubectl glm abort"
+        )
+    if status.kept(name):
+        raise Refused(f"{name} was stable before; go back to it: kubectl glm rollback --to {name}")
+    versions = _versions(road.spec, order.version)
+    return {
+        "versions": render_spec(replace(road.spec, versions=versions))["versions"],
+        "stable": status.stable,
+        "candidate": name,
+        "attempt": _attempt(road, order),
+        "advanceTo": order.advance_to,
+        "requestedBy": order.by,
+        "rollbackTo": None,
+        **({"liftHold": order.override_hold} if order.override_hold else {}),
+    }
+
+
+def _versions(spec: Spec, version: Version) -> tuple[Version, ...]:
+    """With the version in its place; what stands of it is kept where nothing else is said."""
+    standing = spec.version(version.name)
+    if standing is None:
+        return (*spec.versions, version)
+    given, known = (_facts(each) for each in (version, standing))
+    changed = [name for name, value in given.items() if value and known[name] not in {"", value}]
+    if changed:
+        raise Refused(f"{version.name} is immutable; its {', '.join(changed)} would change.")
+    whole = replace(version, **{name: given[name] or value for name, value in known.items()})
+    return tuple(whole if each.name == version.name else each for each in spec.versions)
+
+
+def _facts(version: Version) -> dict[str, str]:
+    return {
+        "model_digest": version.model_digest,
+        "image_digest": version.image_digest,
+        "chart_version": version.chart_version,
+        "config_digest": version.config_digest,
+    }
+
+
+def _attempt(road: Road, order: Order) -> int:
+    tried = [each for each in road.status.refused if each.version == order.version.name]
+    if tried and not order.again:
+        raise Refused(
+            f"{order.version.name} was refused: {tried[-1].reason}. To try it anew: --again"
+        )
+    return max((each.attempt for each in tried), default=0) + 1
+
+
+def promote(road: Road, to: str, override_hold: str | None = None) -> Wish:
+    """Allow the steps up to one; the gates still decide when."""
+    status = road.status
+    if not status.under_way:
+        raise Refused(f"Nothing is under way; {status.stable} has all traffic.")
+    _unheld(road, override_hold, "promote --override-hold")
+    names = [each.name for each in status.plan]
+    if to not in {*names, PROMOTED}:
+        raise Refused(f"No step {to}; there is {', '.join((*names, PROMOTED))}.")
+    lift = {"liftHold": override_hold} if override_hold else {}
+    return {"advanceTo": to, **lift}
+
+
+def pause(reason: str, by: str) -> Wish:
+    """Let nothing go forward until somebody resumes."""
+    return {"hold": {"reason": reason, "by": by}}
+
+
+def resume(road: Road, hold: str | None = None) -> Wish:
+    """Lift a person's hold; the road's own one only by its id."""
+    standing = road.status.hold
+    lifted = standing is not None and road.spec.lift_hold == standing.id
+    if standing and not lifted and hold != standing.id:
+        raise Refused(
+            f"{standing.id} holds the road: {standing.reason}. "
+            f"To lift it: kubectl glm resume --hold {standing.id}"
+        )
+    if road.spec.hold is None and standing is None and road.spec.rollback_to is None:
+        raise Refused("Nothing holds the road.")
+    lift = {"liftHold": hold} if hold else {}
+    return {"hold": None, "rollbackTo": None, **lift}
+
+
+def abort(road: Road, by: str) -> Wish:
+    """Take the candidate back; everybody is on the stable version."""
+    if not road.status.under_way:
+        raise Refused(f"Nothing is under way; {road.status.stable} has all traffic.")
+    return {"candidate": None, "stable": road.status.stable, "requestedBy": by}
+
+
+def rollback(road: Road, to: str | None, by: str) -> Wish:
+    """Go back at once: to the stable version while a candidate is under way, else one further."""
+    status = road.status
+    kept = [each.version for each in status.stables]
+    former = kept[:1] if status.under_way else kept[1:2]
+    target = to or next(iter(former), None)
+    if target is None:
+        raise Refused("No former version is kept.")
+    if target not in kept:
+        raise Refused(f"{target} is not kept; there is {', '.join(kept)}.")
+    if target == status.stable and not status.under_way:
+        raise Refused(f"{target} has all traffic already.")
+    return {"rollbackTo": target, "requestedBy": by}
+
+
+def _unheld(road: Road, override: str | None, how: str) -> None:
+    pause, hold = road.spec.hold, road.status.hold
+    if pause:
+        raise Refused(
+            f"{pause.by or 'Somebody'} paused the road: {pause.reason or 'no reason given'}. "
+            "First: kubectl glm resume"
+        )
+    if hold and hold.id not in {override, road.spec.lift_hold}:
+        raise Refused(f"{hold.id} holds the road: {hold.reason}. To go on: {how} {hold.id}")

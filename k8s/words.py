@@ -1,0 +1,57 @@
+"""A road explained in words: why it is where it is, and what comes next."""
+
+from collections.abc import Iterator
+
+from k8s.road import Outcome, Phase, Road, Status, Verdict
+from k8s.road.spec import PROMOTED
+from k8s.road.wire import duration_of
+
+
+def why(road: Road, now: float) -> str:
+    """A paragraph for a person; `now` in Unix seconds."""
+    return "\n".join((*_where(road.status), *_numbers(road.status), *_next(road, now)))
+
+
+def _where(status: Status) -> Iterator[str]:
+    shares = ", ".join(f"{each.version} {each.weight} %" for each in status.weights)
+    yield f"{status.phase}: {shares or 'nobody has traffic yet'}."
+    if status.history:
+        last = status.history[-1]
+        by = f", asked by {last.by}" if last.by else ""
+        yield f"Last: {last.event} of {last.version}{by}: {last.message}."
+
+
+def _numbers(status: Status) -> Iterator[str]:
+    """The checks that stood in the way, or how many did not."""
+    if not status.verdicts:
+        return
+    candidate = status.candidate or ""
+    for outcome in (Outcome.FAIL, Outcome.WAIT):
+        for verdict in status.verdicts:
+            if verdict.outcome is outcome:
+                yield f"  {outcome}  {verdict.check}: {_told(verdict)}"
+    passed = sum(each.outcome is Outcome.PASS for each in status.verdicts)
+    yield f"  PASS  {passed} of {len(status.verdicts)} checks on {candidate}"
+
+
+def _told(verdict: Verdict) -> str:
+    seen = f" ({verdict.samples} seen)" if verdict.samples is not None else ""
+    return f"{verdict.message}{seen}"
+
+
+def _next(road: Road, now: float) -> Iterator[str]:
+    status, spec = road.status, road.spec
+    if spec.hold:
+        yield f"Held by {spec.hold.by or 'somebody'}: {spec.hold.reason or 'no reason given'}."
+    if status.hold and spec.lift_hold != status.hold.id:
+        yield f"Held by {status.hold.id}: {status.hold.reason}."
+    if status.under_way:
+        yield f"Now: {status.message}."
+        if status.step_deadline is not None:
+            left = max(status.step_deadline - now, 0.0)
+            ends = duration_of(round(left))
+            yield f"If it is not over in {ends}, everybody goes back to {status.stable}."
+        if spec.advance_to != PROMOTED:
+            yield f"Nobody has allowed more than {spec.advance_to} yet: kubectl glm promote."
+    elif status.phase is not Phase.STABLE and spec.candidate not in {None, status.stable}:
+        yield f"Now: {status.message}."
