@@ -1,0 +1,170 @@
+"""An API server of a few lines: objects by path, revisions, conflicts, merge patches.
+
+It knows no admission and no watch; a real one is asked in tests/cluster.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+Json = dict[str, Any]
+NAMESPACE = "models"
+
+
+class Shelf(ThreadingHTTPServer):
+    """Keeps whatever is put on it; `refusals` are said to the next writers of a path's end."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Desk)
+        self.objects: dict[str, Json] = {}
+        self.revision = 0
+        self.refusal: Json | None = None
+
+    def put(self, path: str, body: Json) -> Json:
+        self.revision += 1
+        metadata = {
+            "namespace": NAMESPACE,
+            "uid": "0123456789",
+            "generation": 1,
+            **body.get("metadata", {}),
+            "resourceVersion": str(self.revision),
+        }
+        self.objects[path] = {**body, "metadata": metadata}
+        return self.objects[path]
+
+    def place(self, kind_path: str, name: str, **body: Any) -> None:
+        """An object that a test wants to be there."""
+        labels = body.pop("labels", {})
+        path = kind_path.replace("{namespace}", NAMESPACE)
+        self.put(f"{path}/{name}", {"metadata": {"name": name, "labels": labels}, **body})
+
+
+class _Desk(BaseHTTPRequestHandler):
+    server: Shelf
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        found = self.server.objects.get(parts.path)
+        if found is not None:
+            self._answer(200, found)
+        elif parts.path.rsplit("/", 1)[-1].endswith("s") and "/namespaces/" in parts.path:
+            self._list(parts.path, parse_qs(parts.query))
+        else:
+            self._answer(404, {"message": "not found"})
+
+    def _list(self, path: str, query: dict[str, list[str]]) -> None:
+        wanted = dict(each.split("=", 1) for each in query.get("labelSelector", []))
+        items = [
+            each
+            for place, each in self.server.objects.items()
+            if place.rpartition("/")[0] == path
+            and wanted.items() <= each["metadata"].get("labels", {}).items()
+        ]
+        if not items and path.rsplit("/", 1)[-1] not in KINDS:
+            self._answer(404, {"message": "not found"})
+        else:
+            self._answer(200, {"items": items})
+
+    def do_POST(self) -> None:
+        body = self._body()
+        path = f"{urlsplit(self.path).path}/{body['metadata']['name']}"
+        if path in self.server.objects:
+            self._answer(409, {"message": "already exists"})
+        else:
+            self._answer(201, self.server.put(path, body))
+
+    def do_PUT(self) -> None:
+        path, body = urlsplit(self.path).path, self._body()
+        if part := path.endswith("/status"):
+            path = path.removesuffix("/status")
+        standing = self.server.objects[path]
+        if self._is_old(body, standing):
+            self._answer(409, {"message": "the object has been modified"})
+        else:
+            whole = {**standing, "status": body["status"]} if part else body
+            self._answer(200, self.server.put(path, whole))
+
+    def do_PATCH(self) -> None:
+        path, body = urlsplit(self.path).path, self._body()
+        standing = self.server.objects[path]
+        if self.server.refusal:
+            self._answer(422, self.server.refusal)
+        elif self._is_old(body, standing):
+            self._answer(409, {"message": "the object has been modified"})
+        else:
+            body.pop("metadata", None)
+            self._answer(200, self.server.put(path, merged(standing, body)))
+
+    def _is_old(self, body: Json, standing: Json) -> bool:
+        revision = body.get("metadata", {}).get("resourceVersion")
+        return revision is not None and revision != standing["metadata"]["resourceVersion"]
+
+    def _body(self) -> Json:
+        body: Json = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        return body
+
+    def _answer(self, status: int, body: Json) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+KINDS = {
+    "services", "pods", "configmaps", "events", "leases", "endpointslices", "httproutes",
+    "modelroads",
+}  # fmt: skip
+
+
+def merged(standing: Any, changes: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(changes, dict):
+        return changes
+    whole = dict(standing) if isinstance(standing, dict) else {}
+    for name, value in changes.items():
+        if value is None:
+            whole.pop(name, None)
+        else:
+            whole[name] = merged(whole.get(name), value)
+    return whole
+
+
+@contextmanager
+def serving() -> Iterator[Shelf]:
+    with Shelf() as shelf:
+        thread = threading.Thread(target=shelf.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield shelf
+        finally:
+            shelf.shutdown()
+            thread.join()
+
+
+def kubeconfig(shelf: Shelf, folder: Path) -> Path:
+    """What kubectl reads, for this server."""
+    cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{shelf.server_address[1]}"}}
+    context = {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}
+    written = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster],
+        "contexts": [context],
+        "users": [{"name": "u", "user": {}}],
+        "current-context": "x",
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(written))
+    return path

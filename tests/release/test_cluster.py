@@ -1,0 +1,154 @@
+"""The one file that speaks to Kubernetes, over HTTP."""
+
+from dataclasses import replace
+
+import pytest
+
+from k8s.clocks import Clocks
+from k8s.cluster import Cluster, connect
+from k8s.controller import Controller
+from k8s.errors import BrokenLedger, Conflict, Refused, Unreachable
+from k8s.gauge import Gauge
+from k8s.lease import Claim
+from k8s.ledger import verify
+from k8s.reports import Summary
+from k8s.road import Outcome, Verdict
+from tests.release.api_server import NAMESPACE, Shelf
+from tests.release.worlds import AtOnce, World
+
+MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+
+
+@pytest.fixture
+def controller(cluster: Cluster) -> Controller:
+    def gauge() -> Gauge:
+        return Gauge(World(), AtOnce(), lambda: 0.0, lambda: None)
+
+    return Controller(cluster, gauge, Clocks(lambda: 1.7e9, lambda: 0.0))
+
+
+def test_a_road_is_brought_on_its_way(cluster: Cluster, controller: Controller) -> None:
+    controller.reconcile("glm")
+    cluster.wish("glm", {"candidate": "v2"}, "test")
+    controller.reconcile("glm")
+    road = cluster.road("glm")
+    assert road is not None
+    assert road.status.step == "evaluate"
+    route = cluster.route("glm")
+    assert route is not None
+    backends = route["spec"]["rules"][-1]["backendRefs"]
+    assert {each["name"]: each["weight"] for each in backends} == {"glm-v1": 100, "glm-v2": 0}
+    assert [each["reason"] for each in cluster.events("glm")] == ["Adopted", "CandidateNamed"]
+    assert [each.number for each in cluster.records("glm")] == [1, 2]
+    verify(cluster.records("glm"))
+
+
+def test_a_look_that_finds_everything_in_line_writes_nothing(
+    shelf: Shelf, controller: Controller
+) -> None:
+    controller.reconcile("glm")
+    controller.reconcile("glm")
+    before = shelf.revision
+    controller.reconcile("glm")
+    assert shelf.revision == before
+
+
+def test_only_ready_endpoints_count_and_only_of_services_that_are_there(cluster: Cluster) -> None:
+    assert cluster.ready(["v1", "v2", "v3"]) == {"v1": 1, "v2": 1}
+
+
+def test_restarts_are_those_of_all_containers(cluster: Cluster, shelf: Shelf) -> None:
+    containers = [{"restartCount": 2}, {"restartCount": 1}]
+    shelf.place(
+        "/api/v1/namespaces/{namespace}/pods",
+        "glm-v2-head",
+        labels={"glm-serve.io/version": "v2"},
+        status={"containerStatuses": containers},
+    )
+    assert cluster.restarts("v2") == 3
+    assert cluster.restarts("v1") == 0
+
+
+def test_a_status_from_an_outdated_road_is_refused(cluster: Cluster) -> None:
+    road = cluster.road("glm")
+    assert road is not None
+    cluster.write_status(road, replace(road.status, message="first"))
+    with pytest.raises(Conflict):
+        cluster.write_status(road, replace(road.status, message="second"))
+
+
+def test_a_route_that_changed_since_it_was_read_is_not_overwritten(
+    cluster: Cluster, controller: Controller
+) -> None:
+    controller.reconcile("glm")
+    live = cluster.route("glm")
+    assert live is not None
+    cluster.write_route(live, live)
+    with pytest.raises(Conflict):
+        cluster.write_route(live, live)
+
+
+def test_a_record_is_written_once(cluster: Cluster, controller: Controller, shelf: Shelf) -> None:
+    controller.reconcile("glm")
+    (record,) = cluster.records("glm")
+    cluster.append("glm", replace(record, body={"forged": True}))
+    assert cluster.records("glm") == [record]
+    assert shelf.objects[f"{MAPS}/glm-ledger-000001"]["immutable"] is True
+
+
+def test_a_record_that_was_changed_in_the_cluster_is_found(
+    cluster: Cluster, controller: Controller, shelf: Shelf
+) -> None:
+    controller.reconcile("glm")
+    held = shelf.objects[f"{MAPS}/glm-ledger-000001"]["data"]
+    held["record"] = held["record"].replace("Adopted", "Adapted")
+    with pytest.raises(BrokenLedger):
+        cluster.records("glm")
+
+
+def test_an_evaluation_is_kept_and_replaced(cluster: Cluster) -> None:
+    verdict = Verdict(check="bleu", outcome=Outcome.PASS, message="as before", candidate=31.5)
+    summary = Summary(version="v2", digest="a", verdicts=(verdict,))
+    cluster.write_summary(summary)
+    cluster.write_summary(replace(summary, digest="b"))
+    assert cluster.summary("v2") == replace(summary, digest="b")
+    assert cluster.summary("v1") is None
+
+
+def test_a_lease_is_taken_by_one_of_two(cluster: Cluster) -> None:
+    assert cluster.claim("lease") is None
+    first = Claim(holder="a", renewed="2026-11-21T00:00:00.000000Z")
+    cluster.write_claim("lease", first, 15.0)
+    with pytest.raises(Conflict):
+        cluster.write_claim("lease", replace(first, holder="b"), 15.0)
+    standing = cluster.claim("lease")
+    assert standing is not None
+    assert standing.holder == "a"
+
+
+def test_a_wish_that_admission_refuses_is_told_in_its_words(cluster: Cluster, shelf: Shelf) -> None:
+    shelf.refusal = {"message": "candidate must be one of versions"}
+    with pytest.raises(Refused, match="candidate must be"):
+        cluster.wish("glm", {"candidate": "v9"}, "test")
+
+
+def test_a_wish_of_somebody_who_looked_too_long_ago_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(Conflict):
+        cluster.wish("glm", {"candidate": "v2"}, "test", "0")
+
+
+def test_an_api_server_that_is_gone_is_told_as_such(shelf: Shelf, cluster: Cluster) -> None:
+    shelf.shutdown()
+    shelf.server_close()
+    with pytest.raises(Unreachable):
+        cluster.road("glm")
+
+
+def test_without_a_configuration_there_is_no_cluster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    nowhere = f"{tmp_path}/nowhere"
+    place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(place, nowhere)
+    with pytest.raises(Unreachable, match="no cluster"):
+        connect()

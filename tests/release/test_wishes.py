@@ -1,0 +1,203 @@
+"""What commands write, and when they must not."""
+
+from dataclasses import replace
+
+import pytest
+
+from k8s import waiting, wishes
+from k8s.errors import Refused
+from k8s.road import Pause, Version
+from k8s.words import why
+from tests.release.roads import FAILED, PASSED, WAITED, Walk
+
+
+def order(name: str = "v2", **changed: object) -> wishes.Order:
+    return wishes.Order(version=Version(name=name), by="li", **changed)  # type: ignore[arg-type]
+
+
+def walk_at(step: str) -> Walk:
+    return Walk().to(step)
+
+
+def test_a_release_names_the_version_and_what_it_expects() -> None:
+    walk = Walk()
+    walk.look()
+    wish = wishes.release(walk.road, order("v9"))
+    assert (wish["candidate"], wish["stable"], wish["attempt"]) == ("v9", "v1", 1)
+    assert [each["name"] for each in wish["versions"]][-1] == "v9"
+    assert wish["requestedBy"] == "li"
+
+
+def test_a_release_keeps_what_is_known_of_its_version() -> None:
+    walk = Walk()
+    walk.look()
+    wish = wishes.release(walk.road, order("v2"))
+    known = walk.road.spec.version("v2")
+    assert known is not None
+    told = {each["name"]: each["modelDigest"] for each in wish["versions"]}
+    assert told["v2"] == known.model_digest
+
+
+def test_a_version_cannot_become_another_model() -> None:
+    walk = Walk()
+    walk.look()
+    other = wishes.Order(version=Version(name="v2", model_digest="sha256:other"))
+    with pytest.raises(Refused, match="immutable"):
+        wishes.release(walk.road, other)
+
+
+def test_a_second_release_is_told_of_the_first() -> None:
+    with pytest.raises(Refused, match=r"v2 is under way \(canary-1\)"):
+        wishes.release(walk_at("canary-1").road, order("v3"))
+
+
+def test_a_refused_version_is_tried_again_only_when_told_to() -> None:
+    walk = walk_at("canary-1")
+    walk.look(FAILED)
+    hold = walk.status.hold
+    assert hold is not None
+    with pytest.raises(Refused, match="was refused"):
+        wishes.release(walk.road, order(override_hold=hold.id))
+    assert wishes.release(walk.road, order(override_hold=hold.id, again=True))["attempt"] == 2
+
+
+def test_a_hold_is_lifted_by_its_own_id_alone() -> None:
+    walk = walk_at("canary-1")
+    walk.look(FAILED)
+    assert walk.status.hold is not None
+    for wrong in (None, "hold-1"):
+        with pytest.raises(Refused, match=walk.status.hold.id):
+            wishes.release(walk.road, order("v3", override_hold=wrong))
+    wish = wishes.release(walk.road, order("v3", override_hold=walk.status.hold.id))
+    walk.wish(lift_hold=wish["liftHold"], candidate="v3").look()
+    assert walk.status.candidate == "v3"
+
+
+def test_nothing_is_released_on_a_paused_road() -> None:
+    walk = Walk(hold=Pause(by="li", reason="lunch"))
+    walk.look()
+    with pytest.raises(Refused, match="li paused the road: lunch"):
+        wishes.release(walk.road, order())
+
+
+def test_a_former_stable_version_is_gone_back_to_not_released() -> None:
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2")
+    with pytest.raises(Refused, match="rollback --to v1"):
+        wishes.release(walk.road, order("v1"))
+    with pytest.raises(Refused, match="stable version already"):
+        wishes.release(walk.road, order("v2"))
+
+
+def test_a_promotion_raises_the_ceiling_to_a_step_that_there_is() -> None:
+    road = walk_at("mirror").road
+    assert wishes.promote(road, "canary-10") == {"advanceTo": "canary-10"}
+    with pytest.raises(Refused, match="No step canary-11"):
+        wishes.promote(road, "canary-11")
+
+
+def test_a_rollback_goes_to_the_last_good_version() -> None:
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2")
+    assert wishes.rollback(walk.road, None, "li")["rollbackTo"] == "v1"
+    walk.wish(stable="v2", candidate="v3").look()
+    assert wishes.rollback(walk.road, None, "li")["rollbackTo"] == "v2"
+
+
+def test_a_rollback_to_nowhere_is_refused() -> None:
+    walk = Walk()
+    walk.look()
+    with pytest.raises(Refused, match="No former version"):
+        wishes.rollback(walk.road, None, "li")
+    with pytest.raises(Refused, match="v4 is not kept"):
+        wishes.rollback(walk.road, "v4", "li")
+    with pytest.raises(Refused, match="all traffic already"):
+        wishes.rollback(walk.road, "v1", "li")
+
+
+def test_an_abort_leaves_everybody_where_they_are() -> None:
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2").wish(stable="v2", candidate="v3").look()
+    wish = wishes.abort(walk.road, "li")
+    walk.wish(candidate=wish["candidate"], stable=wish["stable"]).look()
+    assert walk.status.stable == "v2"
+    with pytest.raises(Refused, match="Nothing is under way"):
+        wishes.abort(walk.road, "li")
+
+
+def test_a_resume_lifts_a_pause_but_not_the_roads_own_hold() -> None:
+    walk = Walk(hold=Pause(by="li"))
+    walk.look()
+    assert wishes.resume(walk.road) == {"hold": None, "rollbackTo": None}
+    walk = walk_at("mirror")
+    walk.look(FAILED)
+    assert walk.status.hold is not None
+    with pytest.raises(Refused, match="resume --hold"):
+        wishes.resume(walk.road)
+    assert wishes.resume(walk.road, walk.status.hold.id)["liftHold"] == walk.status.hold.id
+
+
+def test_there_is_nothing_to_resume_on_a_free_road() -> None:
+    walk = Walk()
+    walk.look()
+    with pytest.raises(Refused, match="Nothing holds"):
+        wishes.resume(walk.road)
+
+
+def test_a_step_has_passed_when_a_later_one_has_begun() -> None:
+    road = walk_at("canary-10").road
+    assert waiting.has_passed(road, "v2", "canary-1")
+    assert not waiting.has_passed(road, "v2", "canary-10")
+    assert not waiting.has_passed(road, "v2", "promoted")
+
+
+def test_a_step_has_passed_when_only_leave_is_missing() -> None:
+    walk = walk_at("canary-1").wish(advance_to="canary-1")
+    walk.look(WAITED, after=700)
+    assert not waiting.has_passed(walk.road, "v2", "canary-1")
+    walk.look(PASSED)
+    assert waiting.has_passed(walk.road, "v2", "canary-1")
+    walk.look(None, after=1)
+    assert waiting.has_passed(walk.road, "v2", "canary-1")
+
+
+def test_a_promoted_version_has_passed_everything() -> None:
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2")
+    assert waiting.has_passed(walk.road, "v2", "promoted")
+
+
+def test_who_waits_for_a_version_that_was_sent_back_is_told_why() -> None:
+    walk = walk_at("canary-1")
+    walk.look(FAILED)
+    with pytest.raises(Refused, match="80 % succeeded"):
+        waiting.has_passed(walk.road, "v2", "canary-10")
+    walk = walk_at("canary-1")
+    walk.wish(candidate=None).look()
+    with pytest.raises(Refused, match="no longer the road's candidate"):
+        waiting.has_passed(walk.road, "v2", "canary-10")
+
+
+def test_a_road_says_why_it_is_where_it_is() -> None:
+    walk = walk_at("canary-1")
+    walk.look(WAITED)
+    told = why(walk.road, walk.now)
+    assert "Canary: v1 99 %, v2 1 %." in told
+    assert "WAIT  samples: 3 of 100 requests" in told
+    assert "everybody goes back to v1" in told
+    walk.look(FAILED)
+    told = why(walk.road, walk.now)
+    assert "FAIL  success-rate: 80 % succeeded" in told
+    assert "Held by hold-5" in told
+
+
+def test_a_paused_road_says_who_holds_it() -> None:
+    walk = walk_at("canary-1").wish(hold=Pause(by="li", reason="lunch"))
+    walk.look(PASSED)
+    assert "Held by li: lunch." in why(walk.road, walk.now)
+    free = replace(walk.road, spec=replace(walk.road.spec, hold=None))
+    assert "Held by" not in why(free, walk.now)
