@@ -7,8 +7,8 @@ from tests.cluster.node.builder import REGISTRY, Build
 from tests.cluster.node.steps import step
 
 _REPOSITORY = "glm-serve"
-# Debian's Python comes without what makes virtual environments.
-_BUILD_PACKAGES = "python3-venv"
+# Debian's Python comes without its headers and without what makes virtual environments.
+_BUILD_PACKAGES = "gcc libc6-dev libpython3-dev python3-venv"
 
 
 def image(tag: str = "latest", **arguments: str) -> str:
