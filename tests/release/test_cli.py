@@ -1,0 +1,148 @@
+"""`kubectl glm`, as it is typed."""
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from k8s.cli import app
+from k8s.clocks import Clocks
+from k8s.cluster import Cluster
+from k8s.controller import Controller
+from k8s.errors import Conflict, Refused
+from k8s.gauge import Gauge
+from k8s.reports import Summary
+from k8s.road import Outcome, Verdict
+from tests.release.api_server import Shelf
+from tests.release.conftest import ROADS
+from tests.release.worlds import AtOnce, World
+
+COMMANDS = (
+    "status", "release", "promote", "pause", "resume", "abort", "rollback", "wait", "history",
+    "diff", "events", "why",
+)  # fmt: skip
+
+
+def typed(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def told(*words: str) -> Any:
+    result = typed(*words, "-o", "json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+@pytest.fixture
+def controller(cluster: Cluster) -> Controller:
+    def gauge() -> Gauge:
+        return Gauge(World(), AtOnce(), lambda: 0.0, lambda: None)
+
+    made = Controller(cluster, gauge, Clocks(lambda: 1.7e9, lambda: 0.0))
+    made.reconcile("glm")
+    return made
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    assert typed(command, "--help").exit_code == 0
+
+
+def test_a_release_is_seen_on_its_way(controller: Controller) -> None:
+    assert typed("release", "v2").exit_code == 0
+    controller.reconcile("glm")
+    status = told("status")["status"]
+    assert (status["phase"], status["candidate"]) == ("Evaluating", "v2")
+    printed = typed("status").output
+    assert "canary-10" in printed
+    assert "Evaluating: v1 100 %, v2 0 %." in printed
+
+
+def test_the_ledger_names_the_pipeline_that_asked(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITLAB_USER_LOGIN", "li")
+    monkeypatch.setenv("CI_PIPELINE_URL", "https://gitlab.example/p/7")
+    typed("release", "v2")
+    controller.reconcile("glm")
+    lines = [json.loads(line) for line in typed("history", "-o", "json").output.splitlines()]
+    assert lines[-1]["body"]["by"] == "li https://gitlab.example/p/7"
+    assert "li" in typed("history").output
+
+
+def test_a_release_that_was_looked_at_too_early_is_not_written(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    """Two pipelines look at the same time; the second one to write is told to look again."""
+    wish = Cluster.wish
+
+    def late(self: Cluster, name: str, changes: dict[str, Any], *more: str) -> Any:
+        monkeypatch.setattr(Cluster, "wish", wish)
+        wish(cluster, name, {"candidate": "v2"}, "another pipeline")
+        return wish(self, name, changes, *more)
+
+    monkeypatch.setattr(Cluster, "wish", late)
+    assert isinstance(typed("release", "v3").exception, Conflict)
+
+
+def test_a_pause_is_told_with_its_reason_and_resumed(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    assert typed("pause", "--reason", "lunch").exit_code == 0
+    controller.reconcile("glm")
+    assert "lunch" in typed("why").output
+    assert typed("resume").exit_code == 0
+    controller.reconcile("glm")
+    assert "lunch" not in typed("why").output
+
+
+def test_a_rollback_that_nobody_carries_out_is_an_error(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    result = typed("rollback", "--timeout", "0")
+    assert isinstance(result.exception, Refused)
+    controller.reconcile("glm")
+    assert told("status")["status"]["phase"] == "RolledBack"
+    assert told("why")["hold"]["id"] == "hold-3"
+
+
+def test_events_read_like_a_story(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    assert [each["reason"] for each in told("events")] == ["Adopted", "CandidateNamed"]
+    assert "released v2" in typed("events").output.replace("\n", " ")
+
+
+def test_two_versions_are_compared_by_digests_and_evaluations(
+    controller: Controller, cluster: Cluster
+) -> None:
+    for name, score in (("v1", 30.0), ("v2", 31.0)):
+        verdict = Verdict(check="bleu", outcome=Outcome.PASS, message="", candidate=score)
+        cluster.write_summary(Summary(version=name, digest="d", verdicts=(verdict,)))
+    compared = told("diff", "v1", "v2")
+    assert compared["bleu"] == ["30", "31"]
+    assert compared["model"][0] != compared["model"][1]
+    assert "bleu" in typed("diff", "v1", "v2").output
+    assert isinstance(typed("diff", "v1", "v9").exception, Refused)
+
+
+def test_with_two_roads_one_must_be_named(controller: Controller, shelf: Shelf) -> None:
+    spec = told("status")["spec"]
+    shelf.place(ROADS, "other", spec=spec)
+    assert isinstance(typed("status").exception, Refused)
+    assert typed("status", "--road", "other").exit_code == 0
+    assert isinstance(typed("status", "--road", "third").exception, Refused)
+
+
+def test_who_waits_is_told_that_a_candidate_was_sent_back(
+    controller: Controller, cluster: Cluster
+) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
+    controller.reconcile("glm")
+    result = typed("wait", "mirror", "--version", "v2")
+    assert isinstance(result.exception, Refused)
+    assert "sent back" in result.exception.message

@@ -1,0 +1,182 @@
+"""The controller's life: who looks, what is shown, and how it ends."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from k8s import faults
+from k8s.clocks import Clocks
+from k8s.controller import Controller
+from k8s.errors import BadRoad, Conflict, Unreachable
+from k8s.exposition import Metrics, serve
+from k8s.gauge import Gauge
+from k8s.lease import Candidacy, Claim
+from k8s.loop import Loop
+from tests.release.worlds import AtOnce, World
+
+
+class Post(World):
+    """A world with a lease and a watch that says one thing."""
+
+    lease: Claim | None = None
+
+    def claim(self, _name: str) -> Claim | None:
+        self._reach("lease")
+        return self.lease
+
+    def write_claim(self, _name: str, claim: Claim, _duration_s: float) -> None:
+        revision = claim.revision + "+"
+        self.lease = Claim(holder=claim.holder, renewed=claim.renewed, revision=revision)
+
+    def changes(self) -> Iterator[None]:
+        self._reach("watch")
+        yield None
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def loop(post: Post, metrics: Metrics) -> Loop:
+    def gauge() -> Gauge:
+        return Gauge(post, AtOnce(), time.monotonic, lambda: None)
+
+    controller = Controller(post, gauge, Clocks(time.time, time.monotonic))
+    candidacy = Candidacy("a", 15.0, time.monotonic)
+    return Loop(post, controller, candidacy, metrics, threading.Event())
+
+
+def shown(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_only_the_leader_looks(loop: Loop, post: Post) -> None:
+    loop.tick()
+    assert post.writes == []
+    loop.renew()
+    loop.tick()
+    assert post.shares == {"v1": 100}
+
+
+def test_who_waits_for_another_ones_lease_writes_nothing(loop: Loop, post: Post) -> None:
+    post.lease = Claim(holder="b", renewed="", revision="1")
+    loop.renew()
+    loop.tick()
+    assert post.writes == []
+
+
+def test_what_is_known_of_a_road_is_shown(loop: Loop, metrics: Metrics) -> None:
+    loop.renew()
+    loop.tick()
+    assert shown(metrics, "glm_road_weight", road="glm", version="v1") == 100
+    assert shown(metrics, "glm_road_phase", road="glm", phase="Stable") == 1
+    assert shown(metrics, "glm_road_held", road="glm") == 0
+
+
+def test_a_look_that_fails_is_counted_and_the_next_one_goes_on(
+    loop: Loop, post: Post, metrics: Metrics
+) -> None:
+    loop.renew()
+    post.broken.add("api")
+    loop.tick()
+    assert shown(metrics, "glm_road_errors_total", road="glm", kind="Unreachable") == 1
+    post.broken.clear()
+    loop.tick()
+    assert post.shares == {"v1": 100}
+
+
+def test_a_road_that_cannot_be_read_stops_no_other(
+    loop: Loop, post: Post, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = post.road
+
+    def one_is_bad(name: str) -> object:
+        if name == "bad":
+            raise BadRoad("bad: policy.interval")
+        return good(name)
+
+    monkeypatch.setattr(post, "road_names", lambda: ["bad", "glm"])
+    monkeypatch.setattr(post, "road", one_is_bad)
+    loop.renew()
+    loop.tick()
+    assert post.shares == {"v1": 100}
+    assert shown(metrics, "glm_road_errors_total", road="bad", kind="BadRoad") == 1
+
+
+def test_a_road_that_changed_meanwhile_is_looked_at_again_at_once(
+    loop: Loop, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Conflict("changed")
+
+    monkeypatch.setattr(post, "write_status", refuse)
+    loop.renew()
+    loop.tick()
+    assert loop._wake.is_set()
+
+
+def test_it_runs_until_it_is_stopped_and_gives_the_lease_up(loop: Loop, post: Post) -> None:
+    looked = threading.Event()
+    written = post.write_route
+
+    def write_route(*route: object) -> None:
+        written(*route)  # type: ignore[arg-type]  # as it came
+        looked.set()
+
+    post.write_route = write_route  # type: ignore[method-assign,assignment]  # a spy
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    assert looked.wait(20)
+    loop.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert post.lease is not None
+    assert post.lease.holder == ""
+
+
+def test_it_lives_on_while_lease_and_watch_are_gone(loop: Loop, post: Post) -> None:
+    post.broken |= {"lease", "watch"}
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    loop.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+    with suppress(Unreachable):
+        loop.renew()
+
+
+def test_metrics_and_health_are_served(metrics: Metrics) -> None:
+    alive = True
+    server = serve(0, metrics, lambda: alive)
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        assert "glm_road_leader" in httpx.get(f"{address}/metrics").text
+        assert httpx.get(f"{address}/healthz").status_code == 200
+        alive = False
+        assert httpx.get(f"{address}/healthz").status_code == 503
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_fault_point_kills_only_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda _pid, number: killed.append(number))
+    fault = faults.from_environment({faults.VARIABLE: "Canary:status-written"})
+    fault("Canary:route-written")
+    assert killed == []
+    fault("Canary:status-written")
+    assert killed == [9]
+    faults.from_environment({})("Canary:status-written")
+    assert killed == [9]
