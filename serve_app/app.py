@@ -79,7 +79,15 @@ def _model_deployment(settings: Settings) -> serve.Deployment:
         options["autoscaling_config"] = {
             "min_replicas": replicas.model_min,
             "max_replicas": replicas.model_max,
-            "target_ongoing_requests": replicas.target_requests,
+            "upscale_delay_s": replicas.scale_up_after_s,
+            "downscale_delay_s": replicas.scale_down_after_s,
+            "policy": {
+                "policy_function": "serve_app.scaling:Pressure",
+                "policy_kwargs": {
+                    "requests": replicas.target_requests,
+                    "waiting_tokens": replicas.target_waiting_tokens,
+                },
+            },
         }
         return _deployment(ModelReplica, settings, None, **options)
     return _deployment(ModelReplica, settings, replicas.model_min, **options)

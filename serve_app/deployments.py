@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
-from serve_app import telemetry
+from serve_app import scaling, telemetry
 from serve_app.errors import EngineFailed, ServeAppError
 from serve_app.ingress import http
 from serve_app.ingress.cards import Cards
@@ -128,6 +128,11 @@ class ModelReplica:
 
     async def metrics(self) -> Exposition:
         return replica_name(), self._metrics.exposition()
+
+    async def record_autoscaling_stats(self) -> dict[str, int]:
+        """Serve hands it to the policy that says how many replicas there should be."""
+        with self._versions.lease() as engine:
+            return scaling.told(engine.stats())
 
     def _load(self, card: ModelCard) -> Engine:
         engine = self._factory(self._settings.of_model(card.name))

@@ -86,6 +86,9 @@ class EngineSettings(_Section):
     """Tokens a KV page; also the grain of the prefix cache."""
     kv_tokens: Count = 32768
     """Tokens the KV cache holds over all sequences; four full contexts of glm-nano."""
+    kv_dtype: Literal["auto", "fp8"] = "auto"
+    """What keys and values are kept as. auto: the model's own dtype. fp8: 8-bit floats, each token
+    scaled by itself: half the memory and faster over long contexts; on CUDA cards alone."""
     step_tokens: Count = 512
     """Tokens one forward pass may take; a long prompt is cut into chunks of what is left."""
     max_running: Count = 64
@@ -143,7 +146,14 @@ class ReplicaSettings(_Section):
     model_min: Count = 1
     model_max: Count = 1
     target_requests: Count = 32
-    """Requests a model replica should have in hand; autoscaling aims at it."""
+    """Requests a model replica should have in hand; autoscaling aims at it, and at the next."""
+    target_waiting_tokens: Count = 4096
+    """Tokens of prompts that may wait at a replica: they are the time to the first token."""
+    scale_up_after_s: Seconds = 15.0
+    """How long more replicas must have been wanted before one is started."""
+    scale_down_after_s: Seconds = 600.0
+    """How long fewer must have been wanted before one is ended, after its last answer; starting it
+    again would take a load of the model."""
     model_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """GPUs a model replica asks Ray for; Ray hides them from one that asks for none."""
 
