@@ -17,7 +17,7 @@ from k8s.road.resource import render_spec, render_status
 from tests.release.roads import Walk
 
 CRD = yaml.safe_load(
-    (Path(__file__).parents[2] / "helm/glm-platform/templates/modelroad-crd.yaml").read_text()
+    (Path(__file__).parents[2] / "helm/glm-platform/files/modelroad-crd.yaml").read_text()
 )
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 SPEC, STATUS = (SCHEMA["properties"][part] for part in ("spec", "status"))
