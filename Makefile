@@ -19,8 +19,10 @@ CLIENTS := .venv-clients/.complete
 serve: $(PRODUCT)
 	@$(BIN)/glm-serve serve
 
+# Two at a time, for half of the time is Ray's processes starting; those that start servers stay
+# together (tests/conftest.py).
 test: $(SETUP) $(CLIENTS)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .

@@ -1,6 +1,8 @@
 """One server for all tests that leave it as they found it; kernels are interpreted on the CPU.
 
-Triton decides which when it is first imported, so that is settled before anything else is.
+Tests that start servers, or speak to that one, run one after the other also where others run beside
+them. Triton decides whether to interpret when it is first imported, so that is settled before
+anything else is.
 """
 
 import os
@@ -12,6 +14,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.served.server import Server, serving
+
+SERVERS = pytest.mark.xdist_group("servers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"served", "docs"} & set(item.path.parts):
+            item.add_marker(SERVERS)
 
 
 @pytest.fixture(scope="session")
