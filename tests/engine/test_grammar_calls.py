@@ -159,8 +159,67 @@ def test_a_tool_that_is_not_strict_may_have_a_schema_that_cannot_be_enforced(roo
     assert takes_whole(bound(room, HEADED, REQUIRED, tools), 'odd\n{"a": 1}')
     assert takes_whole(bound(room, MARKS, REQUIRED, tools), *call(MARKS, "odd", ("a", "b c")))
     with pytest.raises(InvalidRequest, match="uses not") as refusal:
-        bound(room, HEADED, REQUIRED, (replace(tools[0], strict=True),))
-    assert refusal.value.param == "tools"
+        bound(room, HEADED, REQUIRED, (TOOLS[0], replace(tools[0], strict=True)))
+    assert refusal.value.param == "tools[1].function.parameters"
+
+
+CITY = {"type": "string", "pattern": "[A-Z]+", "format": "city"}
+DAYS = {"type": "array", "items": {"type": "integer", "minimum": 1}, "uniqueItems": True}
+ODD = {
+    "type": "object",
+    "properties": {"city": CITY, "days": DAYS},
+    "required": ["city"],
+    "not": {"required": ["x"]},
+    "minProperties": 9,
+}
+
+
+@pytest.mark.parametrize("pattern", ["^[A-Z]+$", "(?=A)"])
+def test_the_rest_of_such_a_schema_is_enforced(room: Room, pattern: str) -> None:
+    """A pattern that cannot be followed frees the patterns, not the types."""
+    odd = ODD | {"properties": {"city": CITY | {"pattern": pattern}, "days": DAYS}}
+    matcher = bound(room, HEADED, REQUIRED, (Tool("odd", parameters=json.dumps(odd)),))
+    assert takes_whole(matcher, 'odd\n{"city": "A", "days": [1, 1]}')
+    assert not takes(matcher.fork(), encode('odd\n{"city": 1'))
+    assert not takes(matcher.fork(), encode('odd\n{"days"'))
+    assert not takes(matcher.fork(), encode('odd\n{"city": "A", "days": ["'))
+    assert takes(matcher.fork(), encode('odd\n{"city": "a')) is (pattern == "(?=A)")
+
+
+def test_the_rest_of_such_a_schema_is_enforced_in_tags_too(room: Room) -> None:
+    matcher = bound(room, MARKS, REQUIRED, (Tool("odd", parameters=json.dumps(ODD)),))
+    assert takes_whole(matcher, *call(MARKS, "odd", ("city", "a b"), ("days", "[1, 1]")))
+    assert not takes_whole(matcher, *call(MARKS, "odd", ("days", "[1]")))
+    assert not takes_whole(matcher, *call(MARKS, "odd", ("city", "a"), ("days", "x")))
+
+
+@pytest.mark.parametrize("parameters", ["{", '{"type": "array"}', '{"properties": []}'])
+def test_what_is_no_schema_of_arguments_is_refused_by_place(room: Room, parameters: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        bound(room, HEADED, REQUIRED, (TOOLS[0], Tool("odd", parameters=parameters)))
+    assert refusal.value.param == "tools[1].function.parameters"
+
+
+def test_a_pattern_of_a_strict_tool_that_cannot_be_followed_is_named(room: Room) -> None:
+    parameters = {"type": "object", "properties": {"city": {"pattern": "x("}}}
+    odd = Tool("odd", parameters=json.dumps(parameters), strict=True)
+    with pytest.raises(InvalidRequest, match=r"unclosed group \(at properties.city\)") as refusal:
+        bound(room, HEADED, REQUIRED, (TOOLS[0], odd))
+    assert refusal.value.param == "tools[1].function.parameters"
+
+
+SOME = ToolChoice(allowed=("now",))
+
+
+@pytest.mark.parametrize("mode", [ToolMode.AUTO, ToolMode.REQUIRED])
+def test_of_the_tools_that_are_offered_some_alone_can_be_called(room: Room, mode: ToolMode) -> None:
+    matcher = bound(room, HEADED, replace(SOME, mode=mode), LOOSE)
+    assert takes_whole(matcher, "now\n{}")
+    assert not takes(matcher.fork(), encode("get_weather\n{"))
+    assert takes(matcher.fork(), encode("Hello")) is (mode is ToolMode.AUTO)
+    tagged = bound(room, MARKS, replace(SOME, mode=mode), LOOSE)
+    assert takes_whole(tagged, *call(MARKS, "now"))
+    assert not takes(tagged.fork(), encode(1, "get_w"))
 
 
 def test_demanded_calls_follow_schemas_of_tools_that_are_not_strict(room: Room) -> None:

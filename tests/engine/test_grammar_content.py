@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from serve_app.engine.grammar.form import Opening
 from serve_app.engine.grammar.matcher import Matcher
+from serve_app.errors import InvalidRequest
 from serve_app.messages import StructureKind
-from tests.engine.walks import Room, nano, takes, takes_whole, walk
+from tests.engine.walks import Room, encode, nano, takes, takes_whole, walk
 
 OBJECT, SCHEMA = StructureKind.JSON_OBJECT, StructureKind.JSON_SCHEMA
 REGEX, CHOICE = StructureKind.REGEX, StructureKind.CHOICE
@@ -300,3 +301,24 @@ def test_no_control_token_is_a_text(room: Room) -> None:
 def test_numbers_of_any_size_stay_numbers(room: Room) -> None:
     text = walk(room.content(SCHEMA, '{"type":"number"}'), 3)
     assert not math.isnan(float(text))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'start: "x" NUMBER\nNUMBER: /[0-9]{2}/',
+        '%llguidance {"no_forcing": false}\nstart: content\ncontent: "x" /[0-9]{2}/',
+        'root ::= "x" digit digit\ndigit ::= [0-9]',
+    ],
+)
+def test_a_grammar_of_the_callers_own_is_followed(room: Room, source: str) -> None:
+    """In Lark or in GBNF, and whatever its rules are called."""
+    matcher = room.content(StructureKind.GRAMMAR, source)
+    assert takes_whole(matcher, "x12")
+    assert not takes_whole(matcher, "x1")
+    assert not takes(matcher.fork(), encode("1"))
+
+
+def test_a_grammar_of_the_callers_own_cannot_name_ours(room: Room) -> None:
+    with pytest.raises(InvalidRequest, match="not valid at line 1, column 8"):
+        room.content(StructureKind.GRAMMAR, "start: json_value::0x0")

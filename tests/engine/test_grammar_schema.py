@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serve_app.engine.grammar.form import Form
 from serve_app.errors import InvalidRequest
-from serve_app.messages import StructureKind
-from tests.engine.walks import Room, allowed
+from serve_app.messages import Structure, StructureKind
+from tests.engine.walks import Room, allowed, takes_whole
 
 SCHEMA, REGEX, CHOICE = StructureKind.JSON_SCHEMA, StructureKind.REGEX, StructureKind.CHOICE
+GRAMMAR = StructureKind.GRAMMAR
+
+CROSSED = {
+    "type": "object",
+    "properties": {"a": {"type": "array", "minItems": 2, "maxItems": 1}},
+    "required": ["a"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +78,17 @@ def test_a_member_may_bear_the_name_of_a_keyword(room: Room) -> None:
         ({"$ref": "#a"}, r"\$ref must be a path"),
         ({"$ref": "https://example.com/a"}, r"\$ref must name a part of the same schema"),
         ({"type": "string", "pattern": "(?=a)"}, "cannot look around"),
-        ({"type": "string", "pattern": "("}, "not valid, or too complex"),
+        ({"pattern": "a("}, "of the JSON schema is not valid at character 2: unclosed group"),
+        (
+            {"properties": {"a": {"items": {"pattern": "("}}}},
+            r"unclosed group \(at properties.a.items\)",
+        ),
+        (
+            CROSSED,
+            r"satisfy .* \(at properties.a\)",
+        ),
+        ({"properties": {"a": {"if": {}}}}, r"uses if, .* \(at properties.a\)"),
+        ({"properties": {"a\n": {"format": "path"}}}, r"one of date.* \(at properties.a\?\)"),
         ({"const": "\ud800"}, "half a surrogate pair"),
     ],
 )
@@ -90,7 +108,17 @@ def test_a_refusal_says_what_to_change(room: Room, schema: dict[str, Any], words
         (SCHEMA, json.dumps({"anyOf": [{}] * 2_049}), "2048 parts"),
         (REGEX, "a\\", "middle of an escape"),
         (REGEX, r"\bword", "cannot look around"),
-        (REGEX, "(", "not valid, or too complex"),
+        (REGEX, "ab(c", "is not valid at character 3: unclosed group"),
+        (REGEX, "[z-a]", "at character 2: invalid character class range"),
+        (REGEX, r"(a)\1", "at character 4: backreferences are not supported"),
+        (GRAMMAR, 'start: "x"\n | NUMBER', "not valid at line 1, column 8: it names what is not"),
+        (GRAMMAR, 'start: "x" (', "not valid at line 1"),
+        (GRAMMAR, "hello there", "no rule 'start', as in Lark, and is not valid GBNF at line 1"),
+        (GRAMMAR, "root ::= (((", "not valid GBNF at line 1"),
+        (GRAMMAR, "root ::= other", "The grammar"),
+        (GRAMMAR, "root ::= " + "(" * 10_000, "GBNF"),
+        (GRAMMAR, 'root ::= "' + "a" * 20_000 + '"', "16384 characters; use Lark"),
+        (GRAMMAR, "start: /(/", "of the grammar is not valid at character 1: unclosed group"),
         (REGEX, "\ud800", "half a surrogate pair"),
         (CHOICE, "[]", "one or more texts"),
         (CHOICE, "[1]", "one or more texts"),
@@ -104,6 +132,15 @@ def test_sources_that_are_wrong_altogether_are_refused(
     assert words in refused.message
     field = "response_format" if kind is SCHEMA else "structured_outputs"
     assert refused.param == field
+
+
+def test_what_is_wished_alone_may_be_passed_over(room: Room) -> None:
+    unique = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    source = json.dumps({"type": "object", "properties": {"a": unique}, "required": ["a"]})
+    matcher = room.matcher(Form(Structure(SCHEMA, source, strict=False)))
+    assert takes_whole(matcher, '{"a": [1, 1]}')
+    assert "uses uniqueItems" in refusal(room, SCHEMA, source).message
+    room.content(SCHEMA, json.dumps(unique | {"uniqueItems": False}))
 
 
 words = st.sampled_from(

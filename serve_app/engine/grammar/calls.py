@@ -1,47 +1,68 @@
 """The grammar of tool calls, in the spelling of a family of models."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
 
 from serve_app.engine.grammar import lark, schema, tagged
 from serve_app.engine.grammar.form import Form, Headed, Tagged
+from serve_app.engine.grammar.loosening import loosen, strip
 from serve_app.engine.grammar.schema import Schema, Unenforceable
 from serve_app.messages import Tool
 
 MOST_CALLS = 32  # in one answer: a model that repeats itself comes to an end
 
 
-def calls_grammar(form: Form, *, exact: bool) -> Iterator[str]:
+class Hold(Enum):
+    """How closely arguments are held to the schema of a tool that is not strict."""
+
+    FREE = auto()  # any object
+    BARE = auto()  # types, names and values
+    CLOSE = auto()  # all that can be enforced
+
+
+_LOOSENED: Mapping[Hold, Callable[[Schema], None]] = {Hold.BARE: strip, Hold.CLOSE: loosen}
+
+
+def calls_grammar(form: Form, hold: Hold) -> Iterator[str]:
     """Yield rules, among them `calls` and `speech`, which is any text that is no call.
 
-    Only with `exact` are the schemas of tools that are not strict obeyed too. Unenforceable says
-    what to change.
+    Unenforceable says what to change.
     """
-    tools = _offered(form)
-    schemas = [_schema(tool) if exact or tool.strict else None for tool in tools]
+    tools = _admitted(form)
+    schemas = [_schema(form.tools.index(tool), tool, hold) for tool in tools]
     most = MOST_CALLS if form.choice.parallel and not form.choice.name else 1
     match form.spelling:
         case Headed() as headed:
             yield from _headed(headed, tools, schemas, most)
+            names = [tool.name for tool in form.tools]
+            yield f"speech: SPEECH\nSPEECH: {lark.free_of(_heads(names))}"
         case Tagged() as marks:
             yield from tagged.rules(marks, tools, schemas, most)
         case None:
-            raise Unenforceable("This model cannot be held to its tools: use tool_choice auto.")
+            raise Unenforceable(
+                "This model cannot be held to its tools: use tool_choice auto, with all of them."
+            )
 
 
-def _offered(form: Form) -> Sequence[Tool]:
-    name = form.choice.name
-    tools = [tool for tool in form.tools if name in {None, tool.name}]
+def _admitted(form: Form) -> Sequence[Tool]:
+    tools = [tool for tool in form.tools if form.choice.admits(tool.name)]
     if not tools:
         raise Unenforceable("tool_choice asks for a tool that is not among the tools.")
     return tools
 
 
-def _schema(tool: Tool) -> Schema | None:
+def _schema(number: int, tool: Tool, hold: Hold) -> Schema | None:
     """None: no more is known than that arguments are an object."""
-    parameters = schema.read(tool.parameters or "{}")
-    if parameters.get("type", "object") != "object":
-        raise Unenforceable("The parameters of a tool must be of type object.")
-    return {"type": "object", **parameters} if parameters else None
+    if hold is Hold.FREE and not tool.strict:
+        return None
+    place = f"[{number}].function.parameters"
+    try:
+        known = schema.read(tool.parameters or "{}", None if tool.strict else _LOOSENED[hold])
+    except Unenforceable as error:
+        raise Unenforceable(str(error), place) from None
+    if known.get("type", "object") != "object":
+        raise Unenforceable("The parameters of a tool must be of type object.", place)
+    return {"type": "object", **known} if known.keys() - {"type"} else None
 
 
 def _headed(
@@ -50,7 +71,6 @@ def _headed(
     names = [tool.name for tool in tools]
     again = "" if spelling.again is None else lark.part(spelling.again)
     yield f"calls: call {lark.at_most(most - 1 if again else 0, f'{again} call')}"
-    yield f"speech: SPEECH\nSPEECH: {lark.free_of(_heads(names))}"
     yield "call: " + " | ".join(f"call_{number}" for number in range(len(tools)))
     for number, (name, known) in enumerate(zip(names, schemas, strict=True)):
         yield f"call_{number}: NAME_{number} arguments_{number}"

@@ -65,7 +65,8 @@ class Form:
     @property
     def may_call(self) -> bool:
         """Whether calls are bound that may be made, or not."""
-        asked = self.structure is not None or any(tool.strict for tool in self.tools)
+        strict = any(tool.strict for tool in self.tools)
+        asked = self.structure is not None or strict or bool(self.choice.allowed)
         return self.choice.mode is ToolMode.AUTO and bool(self.tools) and asked
 
     @property

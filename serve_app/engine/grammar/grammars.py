@@ -9,12 +9,13 @@ from threading import Lock
 
 from llguidance import LLMatcher
 
+from serve_app.engine.grammar.calls import Hold
 from serve_app.engine.grammar.form import Form
-from serve_app.engine.grammar.language import blame, language
+from serve_app.engine.grammar.language import language
 from serve_app.engine.grammar.limits import LIMITS
 from serve_app.engine.grammar.matcher import GuidedMatcher, Matcher
 from serve_app.engine.grammar.prover import Prover
-from serve_app.engine.grammar.refusal import sentence
+from serve_app.engine.grammar.refusal import blame, noun, refused
 from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.errors import EngineFailed, InvalidRequest, Overloaded
 
@@ -64,7 +65,8 @@ class Grammars:
         size = sum(len(source.encode(errors="surrogatepass")) for source in form.sources)
         if size > self._max_bytes:
             raise InvalidRequest(
-                f"The structure takes {size} bytes; {self._max_bytes} are allowed.", blame(form)
+                f"Structure and tools take {size} bytes; {self._max_bytes} are allowed.",
+                blame(form),
             )
 
     def _flight(self, form: Form) -> Future[GuidedMatcher]:
@@ -95,24 +97,27 @@ class Grammars:
             self._idle.put(prover)
 
     def _make_with(self, prover: Prover, form: Form) -> GuidedMatcher:
-        """Tools that are not strict are held to their schemas if that can be done."""
+        """Demanded calls of tools that are not strict are held as closely as can be."""
         try:
-            return self._guided(prover, form, exact=True)
+            return self._guided(prover, form, Hold.CLOSE)
         except InvalidRequest:
             if not form.must_call or all(tool.strict for tool in form.tools):
                 raise
-            return self._guided(prover, form, exact=False)
+            return self._guided(prover, form, Hold.BARE)
 
-    def _guided(self, prover: Prover, form: Form, *, exact: bool) -> GuidedMatcher:
-        grammar = _grammar(form, exact=exact)
+    def _guided(self, prover: Prover, form: Form, hold: Hold) -> GuidedMatcher:
+        grammar = _grammar(form, hold)
         complaint = prover.complaint(grammar)
         if complaint is None:
-            raise InvalidRequest("The structure takes too long to prepare.", blame(form))
+            raise InvalidRequest(
+                f"It takes too long to prepare the {noun(form)}; send less, or simpler.",
+                blame(form),
+            )
         guide = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
         if not guide.is_error():
             guide.compute_bitmask()  # the first is the dearest, and tells whether there is one
         if complaint or guide.is_error():
-            raise InvalidRequest(sentence(complaint or guide.get_error()), blame(form))
+            raise refused(complaint or guide.get_error(), form)
         return GuidedMatcher(guide)
 
 
@@ -126,10 +131,12 @@ async def _made(making: Future[GuidedMatcher]) -> GuidedMatcher:
         raise
 
 
-def _grammar(form: Form, *, exact: bool) -> str:
+def _grammar(form: Form, hold: Hold) -> str:
     try:
-        grammar = language(form, exact=exact)
+        grammar = language(form, hold)
         grammar.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("The structure holds half a surrogate pair.", blame(form)) from None
+        raise InvalidRequest(
+            f"There is half a surrogate pair in the {noun(form)}.", blame(form)
+        ) from None
     return grammar

@@ -3,48 +3,46 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from serve_app.engine.grammar import lark
-from serve_app.engine.grammar.calls import calls_grammar
+from serve_app.engine.grammar import callers, lark
+from serve_app.engine.grammar.calls import Hold, calls_grammar
 from serve_app.engine.grammar.content import content_grammar
 from serve_app.engine.grammar.form import Form, Opening
+from serve_app.engine.grammar.refusal import blame
 from serve_app.engine.grammar.schema import Unenforceable
 from serve_app.errors import InvalidRequest
-from serve_app.messages import Structure, StructureKind
-
-_JSON = (StructureKind.JSON_OBJECT, StructureKind.JSON_SCHEMA)
+from serve_app.messages import StructureKind
 
 
-def language(form: Form, *, exact: bool = True) -> str:
-    """A grammar in llguidance's Lark; without `exact` only strict tools' schemas are obeyed.
+def language(form: Form, hold: Hold = Hold.CLOSE) -> str:
+    """A grammar for llguidance; demanded calls of tools that are not strict are held so closely.
 
     Raises InvalidRequest with what to change.
     """
-    answer = "\n".join(_answer(form, exact=exact))
-    return "\n".join([lark.HEAD, _start(form.opening), answer, lark.FREE_JSON])
+    with _blaming(blame(form)):
+        answer = "\n".join(_answer(form, hold))
+        ours = "\n".join([lark.HEAD, _start(form.opening), answer, lark.FREE_JSON])
+        structure = None if form.must_call else form.structure
+        if structure and structure.kind is StructureKind.GRAMMAR:
+            return callers.beside(ours, structure.source)
+        return ours
 
 
-def blame(form: Form) -> str:
-    """The field that is most likely at fault."""
-    return _field(form.structure) if form.structure and not form.must_call else "tools"
-
-
-def _answer(form: Form, *, exact: bool) -> Iterator[str]:
+def _answer(form: Form, hold: Hold) -> Iterator[str]:
     if form.must_call:
         yield "answer: calls"
-        yield from _calls(form, exact=exact)
+        yield from _calls(form, hold)
         return
     otherwise = "MARGIN content" if form.structure else "speech"
     yield f"answer: calls | {otherwise}" if form.may_call else f"answer: {otherwise}"
     if form.may_call:
-        yield from _calls(form, exact=False)
+        yield from _calls(form, Hold.FREE)
     if form.structure:
-        with _blaming(_field(form.structure)):
-            yield content_grammar(form.structure)
+        yield content_grammar(form.structure)
 
 
-def _calls(form: Form, *, exact: bool) -> Iterator[str]:
+def _calls(form: Form, hold: Hold) -> Iterator[str]:
     with _blaming("tools"):
-        yield from calls_grammar(form, exact=exact)
+        yield from calls_grammar(form, hold)
 
 
 def _start(opening: Opening) -> str:
@@ -56,13 +54,9 @@ def _start(opening: Opening) -> str:
     return f"start: {think}thoughts answer\n{margin}\n{thoughts}"
 
 
-def _field(structure: Structure) -> str:
-    return "response_format" if structure.kind in _JSON else "structured_outputs"
-
-
 @contextmanager
 def _blaming(field: str) -> Iterator[None]:
     try:
         yield
     except Unenforceable as refusal:
-        raise InvalidRequest(str(refusal), field) from None
+        raise InvalidRequest(str(refusal), f"{field}{refusal.place}") from None

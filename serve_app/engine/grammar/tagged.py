@@ -27,7 +27,23 @@ def rules(
     for number, (tool, known) in enumerate(zip(tools, schemas, strict=True)):
         arguments = f"arguments_{number}"
         yield f"call_{number}: {lark.literal(tool.name)} GAP {arguments} {lark.part(marks.uncall)}"
-        yield from _any(marks, arguments) if known is None else _known(marks, arguments, known)
+        if known is None:
+            yield from _any(marks, arguments)
+        else:
+            fitting = known if tool.strict else _fitting(known)
+            yield from _known(marks, arguments, fitting)
+
+
+def _fitting(known: Schema) -> Schema:
+    """What of a schema this spelling can hold arguments to."""
+    about_all = {word: known[word] for word in known if word in _ABOUT_ALL | _NOTES}
+    properties = {
+        key: {word: inner[word] for word in inner if word in _ABOUT_TEXT} | {"type": "string"}
+        if is_text(inner)
+        else inner
+        for key, inner in known.get("properties", {}).items()
+    }
+    return about_all | ({"properties": properties} if properties else {})
 
 
 def _any(marks: Tagged, name: str) -> Iterator[str]:
