@@ -77,7 +77,7 @@ def test_every_content_has_a_generation_of_its_own(change: str) -> None:
 
 
 def test_what_is_no_content_of_pods_starts_no_new_pods() -> None:
-    others = ("--set", "podDisruptionBudget.enabled=false,autoscaling.waitingTokens=1")
+    others = ("--set", "podDisruptionBudget.enabled=false,autoscaling.timeToFirstToken=1")
 
     assert deployments(PLAIN) == deployments(PLAIN, *others)
 

@@ -7,7 +7,7 @@
 {{- end }}
 
 {{- define "glm-model.checkConfig" -}}
-{{- $taken := dict "server" (list "host" "port") "model" (list "name" "digest" "folder" "public_key") "replicas" (list "model_min" "model_max" "model_gpus") }}
+{{- $taken := dict "server" (list "host" "port") "model" (list "name" "digest" "folder" "public_key") "replicas" (list "model_min" "model_max" "model_gpus" "target_waiting_tokens" "scale_down_after_s") }}
 {{- range $section, $fields := $taken }}
 {{- range $field := $fields }}
 {{- if hasKey (index $.Values.config $section | default dict) $field }}
@@ -38,8 +38,8 @@
 {{- if lt (int $wanted.max) (int $wanted.min) }}
 {{- fail "replicas.max is below replicas.min: give at least as many." }}
 {{- end }}
-{{- if and (not .Values.workers.enabled) (gt (int $wanted.max) 1) }}
-{{- fail "workers.enabled is false: the head alone holds one replica; set replicas.max to 1 or enable workers." }}
+{{- if and (not .Values.workers.enabled) (gt (int $wanted.max) 1) (gt (int $wanted.gpus) 0) }}
+{{- fail "workers.enabled is false: a head alone has the GPUs of one replica; set replicas.max to 1 or enable workers." }}
 {{- end }}
 {{- if and (not .Values.workers.enabled) (eq .Values.workloads "rayservice") }}
 {{- fail "workloads is rayservice: KubeRay's head serves nothing itself; enable workers." }}
@@ -47,7 +47,7 @@
 {{- if and .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") (not .Values.ray.authSecret) }}
 {{- fail "ray.authSecret is needed: head and workers share a token; make one with kubectl create secret generic ray --from-literal=auth_token=$(openssl rand -hex 32)" }}
 {{- end }}
-{{- if and (gt (int $wanted.max) (int $wanted.min)) (eq (include "glm-model.workloads" .) "plain") (eq (include "glm-model.metrics" .) "none") }}
+{{- if and .Values.workers.enabled (gt (int $wanted.max) (int $wanted.min)) (eq (include "glm-model.workloads" .) "plain") (eq (include "glm-model.metrics" .) "none") }}
 {{- fail "replicas.max is above replicas.min: plain workloads need KEDA (keda.sh/v1alpha1, with autoscaling.prometheus) or autoscaling.metrics: external." }}
 {{- end }}
 {{- end }}

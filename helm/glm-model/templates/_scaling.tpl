@@ -1,5 +1,5 @@
-{{/* Autoscaling of plain workloads: by what waits and how long the first token takes, never by CPU.
-     A RayService scales itself. */}}
+{{/* Ray Serve says how many replicas there are, by prompt tokens that wait. A RayService brings the
+     pods for them; here pods of plain workloads follow the same pressure, never the CPU. */}}
 
 {{- define "glm-model.metrics" -}}
 {{- if ne .Values.autoscaling.metrics "auto" -}}
@@ -12,7 +12,7 @@
 {{/* What scales the workers, empty if nothing does. */}}
 {{- define "glm-model.scaler" -}}
 {{- $grows := gt (int .Values.replicas.max) (int .Values.replicas.min) }}
-{{- if and $grows (eq (include "glm-model.workloads" .) "plain") }}
+{{- if and $grows .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") }}
 {{- include "glm-model.metrics" . }}
 {{- end }}
 {{- end }}
