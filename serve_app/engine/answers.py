@@ -165,6 +165,12 @@ def _fault(sequence: Sequence) -> ServeAppError:
             "The pattern or schema is too complex to be followed to the end of an answer; send a"
             " simpler one, with smaller counts of repetition."
         )
+    if sequence.choice.banned or sequence.choice.allowed:
+        return InvalidRequest(
+            "What 'bad_words' forbid and 'allowed_token_ids' leave out is all that could come"
+            " next; forbid less.",
+            "bad_words" if sequence.choice.banned else "allowed_token_ids",
+        )
     return failure()
 
 
