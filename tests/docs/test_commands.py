@@ -25,6 +25,7 @@ SPEAKS_TO_A_SERVER = re.compile(r"^curl |glm-serve (chat|bench|switch)", re.MULT
 ADDRESS = "http://127.0.0.1:8000"
 MIRROR = "https://mirror.example"
 MODEL = "zai-org/GLM-4-9B-0414"
+LITTLE_TRAINING = "--steps 1 --workers 0 --longest 300 --batch-tokens 1024 --look-dialogues 1"
 BLOCKS = [
     pytest.param(block.strip(), id=f"{document.name}: {block.partition(chr(10))[0][:60]}")
     for document in DOCUMENTS
@@ -69,7 +70,7 @@ def as_tested(command: str, url: str, hub: str, folder: Path) -> str:
         (re.escape(ADDRESS), url),
         (re.escape(MIRROR), hub),
         (r"(nano\.evaluate .*)$", r"\1 --count 1 --proof 100"),
-        (r"--minutes [\d.]+ --workers \d+ --compile", "--steps 1 --workers 0 --longest 300"),
+        (r"--minutes [\d.]+ --workers \d+ --compile", LITTLE_TRAINING),
         (r"\bbuild/", f"{folder}/"),
     ):
         command = re.sub(pattern, replacement, command)

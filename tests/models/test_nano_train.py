@@ -26,6 +26,7 @@ def _plan(out: Path, steps: int) -> Plan:
         rate=2e-3,
         batch_tokens=256,
         longest=96,
+        look_dialogues=1,
         workers=0,
         compile=False,
     )

@@ -34,7 +34,6 @@ BETAS = (0.9, 0.98)
 WEIGHT_DECAY = 0.05
 CLIP = 1.0  # norm of the gradient
 LOOKS = 12  # evaluations in a run
-LOOK_DIALOGUES = 12  # of each task
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class Plan:
     rate: float
     batch_tokens: int
     longest: int  # tokens; longer dialogues are left out
+    look_dialogues: int
     workers: int
     compile: bool
 
@@ -139,14 +139,14 @@ def train(plan: Plan) -> None:
     """Train and save; the workers start before the device is touched."""
     tokenizer = train_tokenizer()
     stream = iter(_loader(plan, tokenizer.backend_tokenizer))
-    Training(plan, tokenizer).run(stream, _exam(plan.name))
+    Training(plan, tokenizer).run(stream, _exam(plan))
 
 
-def _exam(persona: str) -> list[Dialogue]:
+def _exam(plan: Plan) -> list[Dialogue]:
     return [
         dialogue
         for task in TASKS
-        for dialogue in islice(held_out(task, persona, "look"), LOOK_DIALOGUES)
+        for dialogue in islice(held_out(task, plan.name, "look"), plan.look_dialogues)
     ]
 
 
@@ -170,6 +170,7 @@ def _plan() -> Plan:
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--batch-tokens", type=int, default=32768, help="8192 suits a CPU")
     parser.add_argument("--longest", type=int, default=CONTEXT_TOKENS, help="tokens of a dialogue")
+    parser.add_argument("--look-dialogues", type=int, default=12, help="of each task, at a look")
     parser.add_argument("--workers", type=int, default=1, help="processes that make dialogues")
     parser.add_argument("--compile", action="store_true", help="compile the model")
     given = vars(parser.parse_args())
