@@ -1,5 +1,6 @@
 """Runs the real helm; where there is none it is built once, into the cache of the test cluster."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Sequence
@@ -25,7 +26,10 @@ def binary() -> str:
     """
     if named := os.environ.get("HELM"):
         return named
-    tools.require(tools.HELM)
+    places.CACHE.mkdir(parents=True, exist_ok=True)
+    with (places.CACHE / "helm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        tools.require(tools.HELM)
     return str(places.BIN / "helm")
 
 

@@ -31,7 +31,7 @@ def test_helm_never_renders_what_people_alone_decide() -> None:
 
 def test_the_road_says_what_its_definition_knows() -> None:
     """An unknown field would be dropped by the API server in silence."""
-    text = (helm.chart("glm-platform") / "templates" / "modelroad-crd.yaml").read_text()
+    text = (helm.chart("glm-platform") / "files" / "modelroad-crd.yaml").read_text()
     (version,) = yaml.safe_load(text)["spec"]["versions"]
     known = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
 

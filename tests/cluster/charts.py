@@ -64,14 +64,14 @@ class Release:
 
     def install(self, values: Values, *arguments: str, wait_s: float = READY_S) -> str:
         """Install or upgrade, and wait; raises Refused with what helm says."""
+        return self.apply(values, "--wait", f"--timeout={wait_s:.0f}s", *arguments)
+
+    def apply(self, values: Values, *arguments: str) -> str:
+        """Install or upgrade, and wait for nothing."""
         file = self.folder / f"{self.name}-values.json"
         file.write_text(json.dumps(values), encoding="utf-8")
-        waited = ("--wait", f"--timeout={wait_s:.0f}s")
-        return self.cluster.helm(
-            *("upgrade", "--install", self.name, self.chart, "--values", file),
-            *waited,
-            *arguments,
-        )
+        upgrade = ("upgrade", "--install", self.name, self.chart, "--values", file)
+        return self.cluster.helm(*upgrade, *arguments)
 
     def rollback(self, revision: int) -> str:
         return self.cluster.helm(

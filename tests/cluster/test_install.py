@@ -1,6 +1,5 @@
 """From nothing to the first answer through the Gateway, and from one content to another."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from tests.cluster import charts, traffic
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster, Refused
-from tests.cluster.node import product
 
 pytestmark = pytest.mark.timeout(1200)  # Ray starts several times, on two cores
 
@@ -33,12 +31,6 @@ def release(shared_namespace: Cluster, image: str, folder: Path) -> Release:
     version.install(charts.nano("v1", image))
     charts.road(shared_namespace, folder, v1=100)
     return version
-
-
-@pytest.fixture(scope="module")
-def second_image(cluster: Cluster) -> str:
-    """Another digest, for its label says another revision; elsewhere GLM_SECOND_IMAGE names it."""
-    return os.environ.get("GLM_SECOND_IMAGE") or product.image("second", REVISION="second")
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +80,13 @@ def test_a_new_configuration_cuts_nothing_nor_does_the_way_back(
 
 
 def test_a_new_image_cuts_nothing_nor_does_undo(
-    release: Release, second_image: str, url: str
+    release: Release, next_image: str, url: str
 ) -> None:
     kubectl = release.cluster.kubectl
     old = images(release.cluster)
     with traffic.flowing(url, rate=1, streams=STREAMS, tokens=TOKENS) as users:
-        release.install(charts.nano("v1", second_image))
-        assert images(release.cluster) == {second_image}
+        release.install(charts.nano("v1", next_image))
+        assert images(release.cluster) == {next_image}
         kubectl("rollout", "undo", HEAD)
         kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
 

@@ -1,0 +1,92 @@
+"""A real API server takes what the charts render, and a restricted namespace takes the pods."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart import helm
+from tests.cluster.kube import Cluster, Object
+
+EXAMPLES = [(name, values) for name in helm.CHARTS for values in helm.examples(name)]
+OPTIONAL = {"ray.io": "RayService", "keda.sh": "KEDA", "monitoring.coreos.com": "Prometheus"}
+
+
+def group(each: Object) -> str:
+    return str(each["apiVersion"]).rpartition("/")[0]
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Cluster) -> set[str]:
+    """API groups of this cluster."""
+    names = cluster.kubectl("api-versions").split()
+    return {name.rpartition("/")[0] for name in names}
+
+
+@pytest.fixture(scope="module")
+def roads(cluster: Cluster) -> None:
+    """The definition of ModelRoad, as the platform's chart brings it."""
+    file = helm.chart("glm-platform") / "files" / "modelroad-crd.yaml"
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={file}")
+    name = "crd/modelroads.glm-serve.io"
+    cluster.wait(name, "condition=Established", 30)
+
+
+@pytest.mark.usefixtures("roads")
+@pytest.mark.parametrize(("name", "values"), EXAMPLES, ids=lambda each: getattr(each, "stem", each))
+def test_the_api_server_takes_what_is_rendered(
+    shared_namespace: Cluster, served: set[str], name: str, values: Path
+) -> None:
+    """Kinds of programs that are not in this cluster are left out; nothing is really made."""
+    rendered = helm.objects(name, values, "--namespace", shared_namespace.namespace)
+    known = [each for each in rendered if group(each) in {*served, ""}]
+
+    unknown = {group(each) for each in rendered} - {*served, ""}
+
+    assert unknown <= OPTIONAL.keys()
+    if known:
+        text = yaml.safe_dump_all(known)
+        shared_namespace.kubectl(
+            "apply", "--server-side", "--dry-run=server", "--filename=-", given=text
+        )
+
+
+def test_a_restricted_namespace_takes_every_pod(shared_namespace: Cluster) -> None:
+    """As pods, for a Deployment is taken whatever its pods are."""
+    pods = [
+        bare(pod, f"{name}-{values.stem}-{number}")
+        for name, values in EXAMPLES
+        for number, pod in enumerate(helm.pod_templates(helm.objects(name, values)))
+    ]
+
+    text = yaml.safe_dump_all(pods)
+
+    shared_namespace.kubectl("apply", "--dry-run=server", "--filename=-", given=text)
+
+
+def bare(template: Object, name: str) -> Object:
+    """Without what only names objects that are not here."""
+    left_out = {"serviceAccountName", "priorityClassName", "runtimeClassName"}
+    spec = {key: value for key, value in template["spec"].items() if key not in left_out}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+@pytest.mark.skipif(
+    "KUBERAY_CRDS" not in os.environ, reason="KUBERAY_CRDS names no folder with KubeRay's CRDs"
+)
+def test_the_definition_of_kuberay_takes_the_rayservice(shared_namespace: Cluster) -> None:
+    """KUBERAY_CRDS: ray-operator/config/crd/bases of KubeRay 1.7; stays installed afterwards."""
+    file = Path(os.environ["KUBERAY_CRDS"]) / "ray.io_rayservices.yaml"
+    shared_namespace.kubectl("apply", "--server-side", f"--filename={file}")
+    shared_namespace.wait("crd/rayservices.ray.io", "condition=Established", 60)
+    rendered = helm.objects(
+        "glm-model", helm.chart("glm-model") / "ci" / "gpu-rayservice-values.yaml"
+    )
+    service = helm.the("RayService", "glm-v43", rendered)
+    del service["metadata"]["namespace"]
+
+    shared_namespace.kubectl(
+        *("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-"),
+        given=yaml.safe_dump(service),
+    )
