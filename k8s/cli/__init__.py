@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from k8s.cli import act, controller, look
+from k8s.cli import act, controller, evaluate, look
 from k8s.errors import ReleaseError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ for command in (
     *(act.wait, look.history, look.diff, look.events, look.why),
 ):
     app.command(command.__name__)(command)
+app.command("evaluate")(evaluate.evaluate)
 app.command("controller", hidden=True)(controller.controller)
 
 
