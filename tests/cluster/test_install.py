@@ -1,5 +1,6 @@
 """From nothing to the first answer through the Gateway, and from one content to another."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,13 @@ def release(shared_namespace: Cluster, image: str, folder: Path) -> Release:
     return version
 
 
+@pytest.fixture
+def steady(release: Release, image: str) -> Release:
+    """As it was installed, whatever the test before left: what kubectl undid is helm's again."""
+    release.install(charts.nano("v1", image), "--force-conflicts")
+    return release
+
+
 @pytest.fixture(scope="module")
 def url(release: Release) -> Iterator[str]:
     with charts.front_door(release.cluster) as address:
@@ -59,62 +67,8 @@ def test_helm_test_asks_the_model_something(release: Release) -> None:
     assert "Phase:          Succeeded" in said
 
 
-def changed(release: Release, image: str, max_running: int) -> None:
-    release.install(charts.nano("v1", image, config={"engine": {"max_running": max_running}}))
-
-
 def revision(release: Release) -> int:
     return int(release.cluster.helm("status", release.name).split("REVISION: ")[1].split()[0])
-
-
-def test_a_new_configuration_cuts_nothing_nor_does_the_way_back(
-    release: Release, image: str, url: str
-) -> None:
-    before = revision(release)
-    with traffic.flowing(url, rate=1, streams=STREAMS, tokens=TOKENS) as users:
-        changed(release, image, 48)
-        release.rollback(before)
-
-    assert users.faults() == []
-    assert len(users.answers) > STREAMS
-
-
-def test_a_new_image_cuts_nothing_nor_does_undo(
-    release: Release, next_image: str, url: str
-) -> None:
-    kubectl = release.cluster.kubectl
-    old = images(release.cluster)
-    with traffic.flowing(url, rate=1, streams=STREAMS, tokens=TOKENS) as users:
-        release.install(charts.nano("v1", next_image))
-        assert images(release.cluster) == {next_image}
-        kubectl("rollout", "undo", HEAD)
-        kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
-
-    assert users.faults() == []
-    template = release.cluster.get("deployment", "glm-v1-head")["spec"]["template"]
-    assert {template["spec"]["containers"][0]["image"]} == old
-
-
-def images(cluster: Cluster) -> set[str]:
-    """Of pods that are to stay."""
-    heads = "app.kubernetes.io/component=head"
-    pods = cluster.get("pods", "", "--selector", heads)["items"]
-    return {
-        pod["spec"]["containers"][0]["image"]
-        for pod in pods
-        if "deletionTimestamp" not in pod["metadata"]
-    }
-
-
-def test_undo_brings_the_settings_back_too(release: Release, image: str) -> None:
-    release.install(charts.nano("v1", image))
-    changed(release, image, 40)
-    assert "max_running: 40" in settings(release.cluster)
-
-    release.cluster.kubectl("rollout", "undo", HEAD)
-
-    release.cluster.kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
-    assert "max_running" not in settings(release.cluster)
 
 
 def settings(cluster: Cluster) -> str:
@@ -123,20 +77,58 @@ def settings(cluster: Cluster) -> str:
     return cluster.kubectl("exec", HEAD, "--", "python3", "-c", f"print(open('{file}').read())")
 
 
+def content(cluster: Cluster) -> tuple[str, bool]:
+    """The image of the pod that is to stay, and whether it has the other settings."""
+    heads = "app.kubernetes.io/component=head"
+    pods = cluster.get("pods", "", "--selector", heads)["items"]
+    (pod,) = (each for each in pods if "deletionTimestamp" not in each["metadata"])
+    return pod["spec"]["containers"][0]["image"], "max_running" in settings(cluster)
+
+
+OTHER: charts.Values = {"engine": {"max_running": 48}}
+
+
+def test_new_settings_cut_nothing_nor_does_the_way_back(
+    steady: Release, image: str, url: str
+) -> None:
+    good = revision(steady)
+    with traffic.flowing(url, rate=1, streams=STREAMS, tokens=TOKENS) as users:
+        steady.install(charts.nano("v1", image, config=OTHER))
+        assert content(steady.cluster) == (image, True)
+        steady.rollback(good)
+        assert content(steady.cluster) == (image, False)
+
+    assert users.faults() == []
+    assert len(users.answers) > STREAMS
+
+
+def test_a_new_image_cuts_nothing_nor_does_undo_which_brings_the_settings_back_too(
+    steady: Release, image: str, next_image: str, url: str
+) -> None:
+    kubectl = steady.cluster.kubectl
+    with traffic.flowing(url, rate=1, streams=STREAMS, tokens=TOKENS) as users:
+        steady.install(charts.nano("v1", next_image, config=OTHER))
+        assert content(steady.cluster) == (next_image, True)
+        kubectl("rollout", "undo", HEAD)
+        kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
+        assert content(steady.cluster) == (image, False)
+
+    assert users.faults() == []
+
+
 def test_a_new_chart_alone_restarts_nothing(
-    release: Release, image: str, folder: Path, url: str
+    steady: Release, image: str, folder: Path, url: str
 ) -> None:
     """From the chart before this one, whose pods are the same."""
-    release.install(charts.nano("v1", image))
-    older = shutil.copytree(release.chart, folder / "glm-model")
-    description = (older / "Chart.yaml").read_text(encoding="utf-8")
-    (older / "Chart.yaml").write_text(description.replace("\nversion: 0.", "\nversion: 0.0."))
-    Release(release.cluster, release.name, older, folder).install(charts.nano("v1", image))
-    before = pods(release.cluster)
+    older = shutil.copytree(steady.chart, folder / "glm-model")
+    told = (older / "Chart.yaml").read_text(encoding="utf-8")
+    (older / "Chart.yaml").write_text(re.sub(r"(?m)^version: .*$", "version: 0.0.1", told))
+    Release(steady.cluster, steady.name, older, folder).install(charts.nano("v1", image))
+    before = pods(steady.cluster)
 
-    release.install(charts.nano("v1", image))
+    steady.install(charts.nano("v1", image))
 
-    assert pods(release.cluster) == before
+    assert pods(steady.cluster) == before
 
 
 def pods(cluster: Cluster) -> set[str]:
@@ -154,15 +146,14 @@ def pods(cluster: Cluster) -> set[str]:
     ids=["an image that is not there", "a wrong model", "GPUs that nobody has", "bad settings"],
 )
 def test_a_bad_upgrade_leaves_the_old_pod_serving_and_says_why(
-    release: Release, image: str, url: str, more: charts.Values, reason: str
+    steady: Release, image: str, url: str, more: charts.Values, reason: str
 ) -> None:
-    release.install(charts.nano("v1", image))
-    good = revision(release)
+    good = revision(steady)
     with traffic.flowing(url, rate=1, streams=2, tokens=TOKENS) as users:
         with pytest.raises(Refused) as refusal:
-            release.install(charts.nano("v1", image, **more), wait_s=45)
-        told = why(release.cluster)
-        release.rollback(good)
+            steady.install(charts.nano("v1", image, **more), wait_s=40)
+        told = why(steady.cluster)
+        steady.rollback(good)
 
     assert "not ready" in str(refusal.value)
     assert any(word in told for word in reason.split("|")), told

@@ -1,0 +1,130 @@
+"""What breaks under users: how many notice, how long, and that it mends itself."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import charts, outage
+from tests.cluster.charts import Release
+from tests.cluster.kube import Cluster, Refused
+from tests.cluster.node import places
+
+pytestmark = pytest.mark.timeout(1200)
+
+WATCH_S = 150
+HEADS = "app.kubernetes.io/component=head"
+HEAD = "deployment/glm-v1-head"
+TABLE = places.CACHE / "faults.md"  # what the documents show is copied from here
+
+
+@pytest.fixture(scope="module")
+def release(
+    shared_namespace: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Release:
+    """A version of one pod behind the gateway: what has the least to fall back on."""
+    folder = tmp_path_factory.mktemp("values")
+    charts.platform(shared_namespace, image, folder)
+    version = charts.version_release(shared_namespace, "v1", folder)
+    version.install(charts.nano("v1", image))
+    charts.road(shared_namespace, folder, v1=100)
+    return version
+
+
+@pytest.fixture(scope="module")
+def url(release: Release) -> Iterator[str]:
+    with charts.front_door(release.cluster) as address:
+        yield address
+
+
+@pytest.fixture
+def whole(release: Release) -> Cluster:
+    """The cluster with its version serving."""
+    release.cluster.kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
+    return release.cluster
+
+
+def pod(cluster: Cluster) -> str:
+    """The one that is to stay."""
+    (found,) = (
+        each["metadata"]["name"]
+        for each in cluster.get("pods", "", "--selector", HEADS)["items"]
+        if "deletionTimestamp" not in each["metadata"]
+    )
+    return str(found)
+
+
+def mended(cluster: Cluster, seen: outage.Outage) -> bool:
+    """The last users were served, and the pod is ready."""
+    cluster.kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
+    last = sorted(seen.began_after(), key=lambda each: each.began)[-3:]
+    return bool(last) and not any(each.fault for each in last)
+
+
+def note(row: str) -> None:
+    with Path(TABLE).open("a", encoding="utf-8") as table:
+        table.write(f"{row}\n")
+
+
+def test_a_pod_that_is_told_to_go_cuts_no_stream(whole: Cluster, url: str) -> None:
+    def leave() -> None:
+        whole.kubectl("delete", "pod", pod(whole), "--wait=false")
+
+    with outage.of(url, leave, watch_s=WATCH_S) as seen:
+        pass
+
+    note(seen.row("the only pod deleted"))
+    cut = [each for each in seen.failed("stream") if each.began < seen.at]
+    assert cut == []
+    assert mended(whole, seen)
+
+
+def test_a_killed_container_comes_back_by_itself(whole: Cluster, url: str) -> None:
+    def kill() -> None:
+        """The first process is deaf to what its own pod sends, but for its own children's end."""
+        script = (
+            "import os, pathlib, signal\n"
+            "for each in pathlib.Path('/proc').glob('[0-9]*'):\n"
+            "    if b'gcs_server' in each.joinpath('cmdline').read_bytes():\n"
+            "        os.kill(int(each.name), signal.SIGKILL)\n"
+        )
+        whole.kubectl("exec", pod(whole), "--", "python3", "-c", script)
+
+    with outage.of(url, kill, watch_s=WATCH_S) as seen:
+        pass
+
+    note(seen.row("Ray's control store killed in the only pod"))
+    assert mended(whole, seen)
+
+
+def test_a_container_out_of_memory_comes_back_by_itself(whole: Cluster, url: str) -> None:
+    def devour() -> None:
+        """More than the limit, in the pod; whoever is killed for it, the pod serves again."""
+        script = "import sys; held = [bytearray(2**28) for _ in range(64)]"
+        whole.kubectl("exec", pod(whole), "--", "sh", "-c", f'python3 -c "{script}" || true')
+
+    with outage.of(url, devour, watch_s=WATCH_S) as seen:
+        pass
+
+    note(seen.row("out of memory in the only pod"))
+    assert mended(whole, seen)
+
+
+def test_an_evicted_pod_moves_when_its_node_is_drained(whole: Cluster, url: str) -> None:
+    node = whole.get("pod", pod(whole))["spec"]["nodeName"]
+
+    def drain() -> None:
+        """Not to its end, which is the last answer's; then the node opens as if it were another."""
+        with pytest.raises(Refused, match=r"time|deadline"):
+            whole.kubectl(
+                *("drain", node, f"--pod-selector={HEADS}", "--delete-emptydir-data"),
+                *("--ignore-daemonsets", "--timeout=2s"),
+            )
+        whole.kubectl("uncordon", node)
+
+    with outage.of(url, drain, watch_s=WATCH_S) as seen:
+        pass
+
+    note(seen.row("the only pod evicted from its node"))
+    assert [each for each in seen.failed("stream") if each.began < seen.at] == []
+    assert mended(whole, seen)
