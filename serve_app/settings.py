@@ -42,8 +42,9 @@ class ServerSettings(_Section):
     must drop what callers send in it. None: everyone is anonymous."""
     priority_header: str | None = None
     """Header in which a gateway names a request's priority, over the body's; None: the body's."""
-    min_priority: int = 0
-    """The most urgent priority that may be asked for; lower goes first."""
+    min_priority: int = -100
+    """The most urgent priority that may be asked for; lower goes first. It orders a tenant's own
+    requests and takes nothing from another tenant."""
     max_priority: int = 100
     ready_deadline_s: Seconds = 5.0
     """/ready runs a real one-token generation; past this it is red, also when the probe only waited

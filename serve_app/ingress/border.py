@@ -5,7 +5,9 @@ from collections.abc import Callable
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.errors import HTTP_ERRORS, ServeAppError
 from serve_app.ingress import failures
+from serve_app.ingress.reasons import reason
 from serve_app.ingress.request_ids import request_id
 from serve_app.telemetry import Exchanges
 
@@ -39,7 +41,9 @@ class Border:
         except Exception as error:
             if status != NO_ANSWER:
                 raise  # too late for a status: the server closes the connection
-            answer = failures.response(failures.public(error, request_id(scope)))
+            shown = failures.public(error, request_id(scope))
+            failures.note(scope, shown)
+            answer = failures.response(shown)
             await answer(scope, receive, watched_send)
         finally:
             self._exchanges.ended(
@@ -48,7 +52,14 @@ class Border:
                 method=scope["method"],
                 status=status,
                 duration_s=self._clock() - started_s,
+                **_told(failures.noted(scope)),
             )
+
+
+def _told(error: ServeAppError | None) -> dict[str, str | None]:
+    if error is None:
+        return {}
+    return {"code": HTTP_ERRORS[type(error)].code, "reason": reason(error)}
 
 
 def _route(scope: Scope) -> str:

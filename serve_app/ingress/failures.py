@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from serve_app.errors import (
     HTTP_ERRORS,
@@ -19,6 +20,8 @@ from serve_app.errors import (
 )
 from serve_app.ingress.request_ids import request_id
 from serve_app.telemetry import log
+
+_NOTED = "glm.error"  # key in an ASGI scope
 
 
 def public(error: Exception, request_id: str) -> ServeAppError:
@@ -63,17 +66,36 @@ def _retry(error: ServeAppError) -> dict[str, str]:
 
 async def told(request: Request, error: Exception) -> Response:
     """Starlette's handler for the errors of the house."""
-    return response(public(error, request_id(request.scope)))
+    shown = public(error, request_id(request.scope))
+    note(request.scope, shown)
+    return response(shown)
+
+
+def note(scope: Scope, error: ServeAppError) -> None:
+    """For the log line that ends the exchange."""
+    scope[_NOTED] = error
+
+
+def noted(scope: Scope) -> ServeAppError | None:
+    """What the caller was told instead of an answer."""
+    error: ServeAppError | None = scope.get(_NOTED)
+    return error
 
 
 async def misdirected(request: Request, error: Exception) -> Response:
     """Starlette's handler for its own two errors: no such path, no such method on it."""
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
-    if allowed := headers.get("Allow"):
-        answer = response(WrongMethod(f"This path does not take that method; use {allowed}."))
+    allowed = headers.get("Allow")
+    shown: ServeAppError = (
+        WrongMethod(f"This path does not take that method; use {allowed}.")
+        if allowed
+        else UnknownRoute(f"There is no such path; there are {_paths(request)}.")
+    )
+    note(request.scope, shown)
+    answer = response(shown)
+    if allowed:
         answer.headers["allow"] = allowed
-        return answer
-    return response(UnknownRoute(f"There is no such path; there are {_paths(request)}."))
+    return answer
 
 
 def _paths(request: Request) -> str:

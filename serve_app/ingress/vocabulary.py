@@ -13,6 +13,7 @@ from serve_app.ingress import body, wire
 from serve_app.ingress.admission import check_size
 from serve_app.ingress.cards import Cards
 from serve_app.ingress.envelopes import Envelopes
+from serve_app.messages import ModelCard
 from serve_app.pipeline import Doors
 from serve_app.settings import ServerSettings
 
@@ -29,7 +30,7 @@ class Vocabulary:
     async def tokenize(self, request: Request) -> Response:
         read = partial(wire.to_tokenise, envelope=self._envelopes.of(request))
         wanted = await body.parsed(request, self._max_bytes, read)
-        card = self._cards.find(wanted.model)
+        card = self._card(wanted.model)
         check_size(wanted, card)
         tokens = await self._generator.tokens(replace(wanted, model=card.name))
         count = {"count": len(tokens), "max_model_len": card.context_tokens}
@@ -37,13 +38,16 @@ class Vocabulary:
 
     async def detokenize(self, request: Request) -> Response:
         model, tokens = await body.parsed(request, self._max_bytes, wire.to_spell)
-        card = self._cards.find(model)
+        card = self._card(model)
         if len(tokens) > card.context_tokens:
             raise TooLong(f"Send at most {card.context_tokens} tokens.", "tokens")
         try:
             return _json({"prompt": await self._generator.spell(card.name, tokens)})
         except InvalidRequest as error:  # whoever spells does not know where the tokens stood
             raise InvalidRequest(error.message, "tokens") from None
+
+    def _card(self, name: str) -> ModelCard:
+        return self._cards.find(name) if name else self._cards.current
 
 
 def _json(content: dict[str, Any]) -> Response:

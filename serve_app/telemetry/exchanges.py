@@ -15,9 +15,21 @@ class Exchanges:
         self._log = logger or log()
 
     def ended(
-        self, *, request_id: str, route: str, method: str, status: int, duration_s: float
+        self,
+        *,
+        request_id: str,
+        route: str,
+        method: str,
+        status: int,
+        duration_s: float,
+        code: str | None = None,
+        reason: str | None = None,
     ) -> None:
-        """`route` is a template, never a path: paths are the caller's and without number."""
+        """`route` is a template, never a path: paths are the caller's and without number.
+
+        `code` and `reason` say why there was no answer, without a word of the caller's.
+        """
+        told = {"code": code, "reason": reason}
         self._counter.labels(route, method if method in _METHODS else "other", status).inc()
         write = self._log.info if status >= _FIRST_REFUSAL else self._log.debug
         write(
@@ -27,4 +39,5 @@ class Exchanges:
             method=method,
             status=status,
             duration_s=round(duration_s, 6),
+            **{name: value for name, value in told.items() if value is not None},
         )

@@ -26,6 +26,7 @@ FIELDS = frozenset(
         "route",
         "status",
         "code",
+        "reason",
         # the answer
         *(f"{field}_{side}" for field in ("verdict", "rule") for side in Side),
         "prompt_tokens",

@@ -171,7 +171,7 @@ BAD_FIELDS = [
     ({"stop_token_ids": 7}, "stop_token_ids", "a list of up to 64"),
     ({"stop_token_ids": [-1]}, "stop_token_ids[0]", "at least 0"),
     ({"priority": "soon"}, "priority", "a whole number"),
-    ({"priority": -1}, "priority", "from 0 to 100"),
+    ({"priority": -101}, "priority", "from -100 to 100"),
     ({"logprobs": 5}, "logprobs", "'top_logprobs' says how many"),
     ({"top_logprobs": 5}, "top_logprobs", "needs 'logprobs'"),
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "from 0 to 20"),

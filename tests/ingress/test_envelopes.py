@@ -41,7 +41,7 @@ async def test_a_tenant_is_believed_only_where_settings_name_the_header() -> Non
         [("x-tenant", "a"), ("x-tenant", "b")],
         [("x-priority", "soon")],
         [("x-priority", "101")],
-        [("x-priority", "-1")],
+        [("x-priority", "-101")],
     ],
 )
 async def test_a_trusted_header_that_is_malformed_is_refused(

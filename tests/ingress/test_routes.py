@@ -84,5 +84,7 @@ async def test_a_refusal_is_one_log_line_and_an_answer_another() -> None:
             "method": "POST",
             "status": 400,
             "duration_s": 0.0,
+            "code": "invalid_request",
+            "reason": "'n' must be a whole number of at least 1.",
         }
     ]

@@ -189,8 +189,13 @@ def _shown(step: str | int) -> str:
     """A step of a path as OpenAI writes it: messages[2].content."""
     if isinstance(step, int):
         return f"[{step}]"
-    name = "".join(letter if letter.isprintable() else "?" for letter in step[:_LONGEST_NAME])
+    name = "".join(letter if _is_plain(letter) else "?" for letter in step[:_LONGEST_NAME])
     return f".{name}"
+
+
+def _is_plain(letter: str) -> bool:
+    """A quote would end the name in the sentence."""
+    return letter.isprintable() and letter != "'"
 
 
 def _join(steps: Iterable[str]) -> str:

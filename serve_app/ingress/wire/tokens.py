@@ -19,7 +19,7 @@ from serve_app.messages import ChatRequest, CompletionRequest, Request, Sampling
 class ToTokenise(ThinkingFields, ToolFields, EndingFields):
     """A chat or a text, the one or the other."""
 
-    model: str
+    model: str = ""  # left out by clients of vLLM: the one that is served
     prompt: Annotated[str, Field(min_length=1)] | None = None
     messages: Annotated[list[conversation.Turn], FailFast()] = Field(default_factory=list)
     add_special_tokens: bool | None = None
@@ -34,7 +34,7 @@ class ToTokenise(ThinkingFields, ToolFields, EndingFields):
 class ToSpell(Wire):
     """Tokens of which the text is wanted."""
 
-    model: str
+    model: str = ""
     tokens: Annotated[list[TokenId], FailFast(), Field(min_length=1)]
 
 
