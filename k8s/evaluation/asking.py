@@ -21,7 +21,7 @@ _FIRST_ERROR: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to ask: `pin` names a version behind a gateway, `model` one of several."""
+    """Where to ask: `pin` names a version behind a gateway; `model` is its first one by default."""
 
     url: str
     pin: str = ""
@@ -77,10 +77,11 @@ async def ask(
                 transport=transport,
             )
         )
+        model = endpoint.model or await _first_model(client)
 
         async def one(question: Question) -> Answer:
             async with turnstile:
-                return await _ask(client, endpoint, question, clock)
+                return await _ask(client, model, question, clock)
 
         answers = await asyncio.gather(*map(one, questions))
     if all(answer.error.startswith("no answer") for answer in answers):
@@ -88,12 +89,23 @@ async def ask(
     return tuple(answers)
 
 
+async def _first_model(client: httpx.AsyncClient) -> str:
+    """What the server calls its model."""
+    try:
+        response = await client.get("/v1/models")
+        response.raise_for_status()
+        name: str = response.json()["data"][0]["id"]
+    except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+        address = client.base_url
+        raise Unreachable(f"{address} names no model ({type(error).__name__}).") from error
+    return name
+
+
 async def _ask(
-    client: httpx.AsyncClient, endpoint: Endpoint, question: Question, clock: Callable[[], float]
+    client: httpx.AsyncClient, model: str, question: Question, clock: Callable[[], float]
 ) -> Answer:
     options = {"stream": True, "stream_options": {"include_usage": True}}
-    model = {"model": endpoint.model} if endpoint.model else {}
-    body = question.body() | options | model
+    body = question.body() | options | {"model": model}
     draft = _Draft(clock())
     try:
         async with client.stream("POST", "/v1/chat/completions", json=body) as response:
