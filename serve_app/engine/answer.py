@@ -87,7 +87,14 @@ class Branch:
         """None: the choice ended before it drew."""
         if self.began is None or self.spoke is None:
             return None
-        return Times(self.began - queued, self.spoke - self.began, now - self.spoke)
+        sequence = self.sequence
+        return Times(
+            self.began - queued,
+            self.spoke - self.began,
+            now - self.spoke,
+            sequence.lane,
+            f"{sequence.weight:g}",
+        )
 
 
 class Answer:

@@ -1,6 +1,7 @@
 """Who waits and who runs, and what each move means for lines and pages."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from itertools import count
 
 from serve_app.engine.limits import Limits
@@ -20,6 +21,13 @@ class Totals:
     preemptions: int = 0
     expired: int = 0
     steps: int = 0
+    step_tokens: int = 0  # computed in them
+    steps_by_size: Counter[int] = field(default_factory=Counter)  # by n, up to 2**n tokens
+
+    def note_step(self, tokens: int) -> None:
+        self.steps += 1
+        self.step_tokens += tokens
+        self.steps_by_size[(tokens - 1).bit_length()] += 1
 
 
 class Roster:

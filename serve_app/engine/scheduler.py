@@ -114,7 +114,7 @@ class Scheduler:
             if row.is_held:
                 self._book(row, token)
                 booked.append(place)
-        self.totals.steps += 1
+        self.totals.note_step(sum(row.count for row in batch.rows))
         if self.totals.steps % _FRESH_STEPS == 0:
             self._outlook.forget()
         if seconds:
@@ -144,6 +144,8 @@ class Scheduler:
             waiting_tokens=roster.waiting_tokens,
             expired=totals.expired,
             steps=totals.steps,
+            step_tokens=totals.step_tokens,
+            steps_by_size=tuple(sorted(totals.steps_by_size.items())),
             lanes=self._outlook.lanes(),
         )
 

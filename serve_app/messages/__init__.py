@@ -2,6 +2,7 @@
 
 from serve_app.messages.conversation import Message, Role, Tool, ToolCall, ToolChoice, ToolMode
 from serve_app.messages.events import (
+    UNKNOWN,
     Chance,
     Channel,
     Delta,
@@ -33,6 +34,7 @@ from serve_app.messages.verdicts import ALLOWED, Action, Side, Verdict
 __all__ = [
     "ALLOWED",
     "HOTTEST",
+    "UNKNOWN",
     "Action",
     "Caller",
     "Chance",

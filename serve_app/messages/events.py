@@ -6,6 +6,8 @@ At most one Queued, at most one Echo, then pieces; each of the n choices ends wi
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+UNKNOWN = "unknown"  # lane or class of what never reached an engine
+
 
 class FinishReason(StrEnum):
     """Why an answer ended, in OpenAI's words."""
@@ -102,11 +104,13 @@ class ToolDelta:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Where the time of a choice went, in seconds on the engine's clock."""
+    """Where the time of a choice went, in seconds on the engine's clock, and whose it was."""
 
     queue_s: float  # in the waiting line, until it first began
     prefill_s: float  # from there to its first token
     decode_s: float  # from its first token to its last
+    lane: str = UNKNOWN
+    tenant_class: str = UNKNOWN  # as in LaneStats
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class LaneStats:
     """The requests of one class of tenants in one lane of an engine."""
 
     lane: str
-    tenant_class: str
+    tenant_class: str  # tenants of one weight
     running: int
     waiting: int
 
@@ -58,6 +58,8 @@ class EngineStats:
     generation_tokens: int = 0
     preemptions: int = 0
     steps: int = 0  # forward passes
+    step_tokens: int = 0  # computed in them
+    steps_by_size: tuple[tuple[int, int], ...] = ()  # n, and steps of up to 2**n tokens, no fewer
     lanes: tuple[LaneStats, ...] = ()
     waiting_tokens: int = 0  # of prompts, to be computed yet
     expired: int = 0  # not begun by their deadline, in all

@@ -1,5 +1,6 @@
 """An engine's own numbers, read anew at every scrape."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -7,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from serve_app.messages import EngineStats
+from serve_app.telemetry.buckets import STEP_TOKENS
 
 _Family = GaugeMetricFamily | CounterMetricFamily
 
@@ -29,14 +31,23 @@ class EngineCollector(Collector):
         ):
             yield self._sample(GaugeMetricFamily(name, text, labels=self._names), gauge)
         for name, text, count in (
-            ("prefix_cache_queries", "Prompt tokens looked up", stats.prefix_cache_queried_tokens),
-            ("prefix_cache_hits", "Prompt tokens found", stats.prefix_cache_hit_tokens),
-            ("prompt_tokens", "Prompt tokens taken in", stats.prompt_tokens),
-            ("prompt_tokens_cached", "Prompt tokens not computed", stats.prefix_cache_hit_tokens),
-            ("generation_tokens", "Tokens generated", stats.generation_tokens),
-            ("num_preemptions", "Requests sent back to the waiting line", stats.preemptions),
+            (
+                "vllm:prefix_cache_queries",
+                "Prompt tokens looked up",
+                stats.prefix_cache_queried_tokens,
+            ),
+            ("vllm:prefix_cache_hits", "Prompt tokens found", stats.prefix_cache_hit_tokens),
+            ("vllm:prompt_tokens", "Prompt tokens taken in", stats.prompt_tokens),
+            (
+                "vllm:prompt_tokens_cached",
+                "Prompt tokens not computed",
+                stats.prefix_cache_hit_tokens,
+            ),
+            ("vllm:generation_tokens", "Tokens generated", stats.generation_tokens),
+            ("vllm:num_preemptions", "Requests sent back to the waiting line", stats.preemptions),
+            ("glm_requests_expired", "Requests not begun by their deadline", stats.expired),
         ):
-            yield self._sample(CounterMetricFamily(f"vllm:{name}", text, labels=self._names), count)
+            yield self._sample(CounterMetricFamily(name, text, labels=self._names), count)
         yield self._steps(stats)
         yield self._waiting_by_reason(stats)
         yield self._lanes(stats)
@@ -46,11 +57,13 @@ class EngineCollector(Collector):
         return family
 
     def _steps(self, stats: EngineStats) -> Metric:
-        """A histogram in vLLM; here all steps are in its last bucket."""
-        name, text = "vllm:iteration_tokens_total", "Tokens computed, over the forward passes"
+        name, text = "vllm:iteration_tokens_total", "Tokens computed in each forward pass"
         family = HistogramMetricFamily(name, text, labels=self._names)
-        computed = stats.prompt_tokens - stats.prefix_cache_hit_tokens + stats.generation_tokens
-        family.add_metric(self._values, [("+Inf", stats.steps)], computed)
+        counts = dict(stats.steps_by_size)
+        so_far = itertools.accumulate(counts.get(n, 0) for n in range(len(STEP_TOKENS)))
+        bounds = [f"{bound:.1f}" for bound in STEP_TOKENS]
+        buckets = [*zip(bounds, so_far, strict=True), ("+Inf", stats.steps)]
+        family.add_metric(self._values, buckets, stats.step_tokens)
         return family
 
     def _waiting_by_reason(self, stats: EngineStats) -> Metric:

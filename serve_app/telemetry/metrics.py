@@ -18,6 +18,7 @@ from serve_app.telemetry import buckets
 from serve_app.telemetry.engines import EngineCollector
 
 LABELS = ("model_name", "engine")
+CLASSED = (*LABELS, "lane", "tenant_class")  # what is told by whose it is, too
 _ENGINE = "0"  # vLLM numbers the engines behind one door; ours are told apart by `replica`
 
 
@@ -47,17 +48,22 @@ class Metrics:
             "vllm:request_success", "Requests that ended, by reason", (*LABELS, "finished_reason")
         )
         self.ttft = self._histogram(
-            "vllm:time_to_first_token_seconds", "From admission to the first text", buckets.TTFT_S
+            "vllm:time_to_first_token_seconds",
+            "From admission to the first text",
+            buckets.TTFT_S,
+            CLASSED,
         )
         self.itl = self._histogram(
             "vllm:inter_token_latency_seconds",
             "Of every token after the first text; tokens that leave together share their time",
             buckets.TOKEN_S,
+            CLASSED,
         )
         self.tpot = self._histogram(
             "vllm:request_time_per_output_token_seconds",
             "Mean over the tokens of a request after its first text",
             buckets.TOKEN_S,
+            CLASSED,
         )
         self.e2e = self._of_request("e2e_request_latency", "From admission to the end")
         self.queue = self._of_request("request_queue_time", "In the waiting line")
@@ -91,10 +97,12 @@ class Metrics:
         return self._histogram(f"vllm:{name}_seconds", text, buckets.REQUEST_S)
 
     def _of_tokens(self, name: str, text: str) -> Histogram:
-        return self._histogram(f"vllm:{name}", text, buckets.TOKENS)
+        return self._histogram(f"vllm:{name}", text, buckets.TOKENS, CLASSED)
 
-    def _histogram(self, name: str, text: str, bounds: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, LABELS, registry=self.registry, buckets=bounds)
+    def _histogram(
+        self, name: str, text: str, bounds: tuple[float, ...], labels: tuple[str, ...] = LABELS
+    ) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=bounds)
 
 
 def _tasks() -> int:

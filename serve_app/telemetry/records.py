@@ -7,6 +7,7 @@ from typing import Final
 
 from serve_app.errors import HTTP_ERRORS, EngineFailed, Refused, ServeAppError
 from serve_app.messages import (
+    UNKNOWN,
     Action,
     ChatRequest,
     Echo,
@@ -55,7 +56,8 @@ class Record:
         )
         self._clock = clock
         self._started_s = self._last_s = clock()
-        self._itl = metrics.itl.labels(**self._labels)
+        self._whose = {"lane": UNKNOWN, "tenant_class": UNKNOWN}  # until an engine tells
+        self._gaps: list[tuple[float, int]] = []  # seconds a token, and how many tokens
         self._usage = Usage(0, 0)
         self._ttft_s: float | None = None
         self._first_tokens = 0  # that came with the first text
@@ -88,9 +90,9 @@ class Record:
             self._finished(event)
 
     def _spread(self, elapsed_s: float, tokens: int) -> None:
-        """One observation a token, for tokens that came together too."""
-        for _ in range(tokens):
-            self._itl.observe(elapsed_s / tokens)
+        """Tokens that came together share the time; whose they are is told at the end."""
+        if tokens:
+            self._gaps.append((elapsed_s / tokens, tokens))
 
     def _finished(self, finish: Finish) -> None:
         self._unfinished -= 1
@@ -99,6 +101,7 @@ class Record:
         if finish.times is None:
             return
         times, metrics = finish.times, self._metrics
+        self._whose = {"lane": times.lane, "tenant_class": times.tenant_class}
         for histogram, seconds in (
             (metrics.queue, times.queue_s),
             (metrics.prefill, times.prefill_s),
@@ -126,18 +129,27 @@ class Record:
         metrics.successes.labels(**labels, finished_reason=self._finished_reason()).inc()
         metrics.e2e.labels(**labels).observe(duration_s)
         if self._ttft_s is not None:
-            metrics.ttft.labels(**labels).observe(self._ttft_s)
+            self._count_latencies(self._ttft_s)
         if self._finish is not None:
             self._count_tokens()
 
+    def _count_latencies(self, ttft_s: float) -> None:
+        labels = self._labels | self._whose
+        self._metrics.ttft.labels(**labels).observe(ttft_s)
+        itl = self._metrics.itl.labels(**labels)
+        for gap_s, tokens in self._gaps:
+            for _ in range(tokens):
+                itl.observe(gap_s)
+
     def _count_tokens(self) -> None:
         """Of answers that came to their end."""
-        metrics, labels, sampling = self._metrics, self._labels, self._request.sampling
+        metrics, sampling = self._metrics, self._request.sampling
+        labels = self._labels | self._whose
         generated = self._usage.completion_tokens
         metrics.prompt.labels(**labels).observe(self._usage.prompt_tokens)
         metrics.generated.labels(**labels).observe(generated)
         metrics.max_generated.labels(**labels).observe(sampling.max_tokens or generated)
-        metrics.n.labels(**labels).observe(sampling.n)
+        metrics.n.labels(**self._labels).observe(sampling.n)
         if sampling.max_tokens is not None:
             metrics.max_tokens.labels(**labels).observe(sampling.max_tokens)
         later = generated - self._first_tokens

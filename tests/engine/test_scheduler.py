@@ -77,11 +77,16 @@ def test_the_line_is_bounded() -> None:
         books.add(Sequence(tokens(3), 1))
 
 
-def test_what_could_never_fit_is_refused() -> None:
+@pytest.mark.parametrize("prompt", [10, 16])
+def test_what_could_never_fit_is_refused(prompt: int) -> None:
+    """The last token that is drawn needs no place."""
     books = scheduler(pages=4)
     with pytest.raises(ValueError, match="longer than the whole"):
-        books.add(Sequence(tokens(10), 7))
-    books.add(Sequence(tokens(10), 6))
+        books.add(Sequence(tokens(prompt), 18 - prompt))
+    books.add(Sequence(tokens(prompt), 17 - prompt))
+    while books.running or books.waiting:
+        step(books)
+    assert books.blocks.available == 4
 
 
 def test_totals_count_what_happened() -> None:
@@ -93,6 +98,8 @@ def test_totals_count_what_happened() -> None:
     totals = books.totals
     assert (totals.prompt_tokens, totals.generation_tokens) == (18, 6)
     assert (totals.cache_queried_tokens, totals.cache_hit_tokens) == (18, 8)
+    assert (totals.steps, totals.step_tokens) == (6, 9 + 1 + 1 + 1 + 1 + 1)
+    assert totals.steps_by_size == {0: 5, 4: 1}
 
 
 def test_a_prompt_whose_probabilities_are_asked_for_takes_nothing_from_the_cache() -> None:

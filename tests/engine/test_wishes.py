@@ -157,3 +157,10 @@ async def test_of_a_long_prompt_the_last_tokens_are_read(engine: Engine) -> None
     assert echo.tokens == (PROMPT * 3)[-(CONTEXT - 8) :]
     short = replace(longer, handling=Handling(last_tokens=5))
     assert (await read(engine, short))[-1].usage.prompt_tokens == 5  # type: ignore[union-attr]
+
+
+async def test_an_answer_tells_whose_time_it_took(engine: Engine) -> None:
+    *_, finish = await read(engine, ask())
+    assert isinstance(finish, Finish)
+    assert finish.times
+    assert (finish.times.lane, finish.times.tenant_class) == ("short", "1")

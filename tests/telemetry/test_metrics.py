@@ -16,6 +16,10 @@ STATS = EngineStats(
     generation_tokens=300,
     preemptions=2,
     waiting_tokens=50,
+    expired=6,
+    steps=5,
+    step_tokens=1_042,
+    steps_by_size=((0, 2), (3, 1), (9, 1), (20, 1)),
 )
 
 
@@ -41,7 +45,21 @@ def test_an_engine_is_exported_by_the_names_of_vllm() -> None:
         "vllm:generation_tokens_total": 300,
         "vllm:num_preemptions_total": 2,
         "glm_waiting_tokens": 50,
+        "glm_requests_expired_total": 6,
     }.items() <= {name.replace(model, ""): value for name, value in values.items()}.items()
+
+
+def test_steps_are_told_by_the_tokens_computed_in_them() -> None:
+    metrics = Metrics()
+    metrics.watch("glm-nano", lambda: STATS)
+    read, labels = metrics.registry.get_sample_value, {"model_name": "glm-nano", "engine": "0"}
+    name = "vllm:iteration_tokens_total"
+    bounds = ("1.0", "4.0", "8.0", "256.0", "512.0", "16384.0", "+Inf")
+    assert [read(f"{name}_bucket", labels | {"le": bound}) for bound in bounds] == [
+        *(2, 2, 3, 3, 4, 4, 5)
+    ]
+    assert read(f"{name}_sum", labels) == 1_042
+    assert read(f"{name}_count", labels) == 5
 
 
 def test_an_engine_is_read_anew_at_every_scrape() -> None:
@@ -73,21 +91,22 @@ def test_merged_texts_are_one_text_by_family_with_the_replica_named() -> None:
     one, other = Metrics(), Metrics()
     one.watch("glm-nano", lambda: replace(STATS, running=1))
     other.watch("glm-nano", lambda: replace(STATS, running=2))
-    one.itl.labels("glm-nano", "0").observe(0.01)
+    one.itl.labels("glm-nano", "0", "short", "1").observe(0.01)
     whole = merge({"a": one.exposition(), "b": other.exposition()})
     values = samples(whole)
     assert values['vllm:num_requests_running{engine="0",model_name="glm-nano",replica="a"}'] == 1
     assert values['vllm:num_requests_running{engine="0",model_name="glm-nano",replica="b"}'] == 2
     assert values['vllm:prompt_tokens_total{engine="0",model_name="glm-nano",replica="b"}'] == 200
     name = "vllm:inter_token_latency_seconds_bucket"
-    assert values[name + '{engine="0",le="+Inf",model_name="glm-nano",replica="a"}'] == 1
+    labels = 'engine="0",lane="short",le="+Inf",model_name="glm-nano",replica="a",tenant_class="1"'
+    assert values[f"{name}{{{labels}}}"] == 1
     assert whole.count(b"# TYPE vllm:num_requests_running gauge") == 1
     assert whole.count(b"# HELP vllm:prompt_tokens_total") == 1
 
 
 def test_a_merged_text_is_well_formed() -> None:
     one = Metrics()
-    one.itl.labels("glm-nano", "0").observe(0.01)
+    one.itl.labels("glm-nano", "0", "short", "1").observe(0.01)
     plain = list(text_string_to_metric_families(one.exposition().decode()))
     merged = list(text_string_to_metric_families(merge({"a": one.exposition()}).decode()))
     assert [(family.name, family.type) for family in merged] == [

@@ -29,6 +29,13 @@ from serve_app.telemetry import Metrics, Records
 
 PRIVATE = "what-nobody-else-may-read"
 REQUEST = ChatRequest("r-1", "glm-nano", (Message(Role.USER, PRIVATE),), Sampling(), Caller("acme"))
+CLASSED = (
+    "vllm:time_to_first_token",
+    "vllm:inter_token_latency",
+    "vllm:request_time_per_output_token",
+    "vllm:request_prompt_tokens",
+    "vllm:request_generation_tokens",
+)
 BOUND = {"request_id": "r-1", "tenant": "acme", "model": "glm-nano", "event": "chat"}
 
 
@@ -41,7 +48,8 @@ class Desk:
         self.records = Records(self.metrics, clock=lambda: self.now_s)
 
     def value(self, name: str, **labels: str) -> float | None:
-        named = {"model_name": "glm-nano", "engine": "0", **labels}
+        whose = {"lane": "unknown", "tenant_class": "unknown"} if name.startswith(CLASSED) else {}
+        named = {"model_name": "glm-nano", "engine": "0", **whose, **labels}
         return self.metrics.registry.get_sample_value(name, named)
 
     def verdicts(self, side: str, action: str) -> float | None:
@@ -175,6 +183,25 @@ def test_where_the_time_of_a_choice_went_is_counted_as_the_engine_measured_it() 
     assert desk.value("vllm:request_prefill_time_seconds_sum") == 2
     assert desk.value("vllm:request_decode_time_seconds_sum") == 4
     assert desk.value("vllm:request_inference_time_seconds_sum") == 6
+
+
+def test_latencies_and_tokens_are_told_by_lane_and_class_of_tenant() -> None:
+    desk = Desk()
+    record = desk.records.open(REQUEST)
+    desk.now_s += 1
+    record.sent(Delta("a", Usage(7, 1)))
+    desk.now_s += 2
+    record.sent(Delta("bc", Usage(7, 3)))
+    times = Times(0.1, 0.9, 2.0, "long", "2")
+    record.sent(Finish(FinishReason.STOP, Usage(7, 3), times=times))
+    record.close()
+    whose = {"lane": "long", "tenant_class": "2"}
+    assert desk.value("vllm:time_to_first_token_seconds_sum", **whose) == 1
+    assert desk.value("vllm:inter_token_latency_seconds_sum", **whose) == 2
+    assert desk.value("vllm:inter_token_latency_seconds_count", **whose) == 2
+    assert desk.value("vllm:request_time_per_output_token_seconds_sum", **whose) == 1
+    assert desk.value("vllm:request_prompt_tokens_sum", **whose) == 7
+    assert desk.value("vllm:request_generation_tokens_sum", **whose) == 3
 
 
 def test_the_time_of_a_token_is_the_mean_over_those_after_the_first_text() -> None:
