@@ -123,6 +123,19 @@ def _blocked(sample: Sample) -> tuple[float, float]:
     return sample.blocked or 0.0, sample.screened or 0.0
 
 
+def refusal_rate(facts: Facts) -> Verdict:
+    """Mirrored answers that say that they give none, where the policy asks for it."""
+    margin = facts.thresholds.refusal_rate
+    if margin is None:
+        return _not_asked("refusal-rate")
+    limit = _over_stable(_refused(facts.stable), margin, "refused to answer")
+    return _share(facts, "refusal-rate", _refused(facts.candidate), limit)
+
+
+def _refused(sample: Sample) -> tuple[float, float]:
+    return sample.mirrored.get("refused", 0.0), sum(sample.mirrored.values())
+
+
 def _over_stable(theirs: tuple[float, float], margin: float, words: str) -> _Limit | None:
     """The stable version's own share and a margin; None without its data."""
     if not theirs[1]:

@@ -13,6 +13,7 @@ from k8s.checks import (
     latency,
     length_drift,
     ready,
+    refusal_rate,
     samples,
     similarity,
     success_rate,
@@ -43,7 +44,7 @@ _LIVE: Final[tuple[Check, ...]] = (
 
 GATES: Final[dict[Phase, tuple[Check, ...]]] = {
     Phase.EVALUATING: (ready, evaluated),
-    Phase.MIRRORING: (*_LIVE, similarity),
+    Phase.MIRRORING: (*_LIVE, refusal_rate, similarity),
     Phase.CANARY: _LIVE,
 }
 

@@ -16,6 +16,7 @@ from k8s.samples import Histogram, Sample
 
 _COUNTS: Final = {
     "finished": ("vllm:request_success_total", "finished_reason"),
+    "mirrored": ("glm_mirror_answers_total", "kind"),
     "screened": ('glm_guard_verdicts_total{side="output"}', "action"),
 }
 _HISTOGRAMS: Final = {

@@ -68,6 +68,8 @@ class Sample:
     blocked: float | None = None
     gpu_memory: float | None = None
     """Share of the fullest GPU in use."""
+    mirrored: Mapping[str, float] = field(default_factory=dict)
+    """Answers to copied requests, by what they were."""
     similarity: Histogram | None = None
     """Of mirrored answers to the stable version's, 0 to 1."""
 

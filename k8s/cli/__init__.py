@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from k8s.cli import act, controller, evaluate, look
+from k8s.cli import act, controller, evaluate, look, scorer
 from k8s.errors import ReleaseError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ for command in (
     app.command(command.__name__)(command)
 app.command("evaluate")(evaluate.evaluate)
 app.command("controller", hidden=True)(controller.controller)
+app.command("scorer", hidden=True)(scorer.scorer)
 
 
 def main() -> None:

@@ -78,8 +78,10 @@ class Thresholds:
     """Total variation distance between the mixes of finish reasons."""
     length_drift: float = 0.25
     """Greatest distance between the distributions of answer lengths."""
+    refusal_rate: float | None = None
+    """Mirrored answers that refuse, over the stable version's share."""
     similarity: float | None = None
-    """Least mean chrF (0 to 1) of mirrored answers against the stable version's."""
+    """Least median chrF (0 to 1) of mirrored answers against the stable version's."""
     gpu_memory: float | None = None
     """Most memory of a GPU in use."""
 

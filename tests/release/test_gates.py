@@ -155,6 +155,15 @@ def test_mirrored_answers_must_be_near_the_stable_versions() -> None:
         assert told["similarity"] is outcome
 
 
+def test_a_candidate_that_refuses_more_than_the_stable_version_is_refused() -> None:
+    asked = Thresholds(refusal_rate=0.05)
+    polite = sample(50, mirrored={"answered": 950.0, "refused": 50.0})
+    for refused, outcome in ((10.0, Outcome.PASS), (100.0, Outcome.FAIL)):
+        mine = sample(2, mirrored={"answered": 200 - refused, "refused": refused})
+        told = outcomes(facts(mine, stable=polite, thresholds=asked), Phase.MIRRORING)
+        assert told["refusal-rate"] is outcome
+
+
 def test_an_evaluation_is_waited_for_and_its_checks_follow() -> None:
     worse = Verdict(check="eval-bleu", outcome=Outcome.FAIL, message="3 points worse")
     assert outcomes(facts(evaluation=None), Phase.EVALUATING)["evaluated"] is Outcome.WAIT
