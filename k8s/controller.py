@@ -8,19 +8,20 @@ status is refused by the API server, for the route has changed since it was read
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from k8s import faults
 from k8s.checks import Facts
 from k8s.clocks import Clocks, Look, jump
 from k8s.decide import decide
+from k8s.errors import BadRoad
 from k8s.faults import Fault
 from k8s.gates import judge
 from k8s.gauge import Gauge, Reading
 from k8s.ledger import missing
 from k8s.reports import Summary
-from k8s.road import Phase, Road, Step, Transition, Verdict
+from k8s.road import Phase, Road, Status, Step, Transition, Verdict
 from k8s.road.route import render_route
 from k8s.rules import Observed
 from k8s.samples import NOTHING
@@ -65,7 +66,7 @@ class Controller:
         memory = self._memories.setdefault(name, _Memory(self._new_gauge()))
         ready = self._world.ready([each.name for each in road.spec.versions])
         look = self._clocks.look()
-        decided = decide(self._observed(road, ready, memory, look))
+        decided = self._decided(road, ready, memory, look)
         moved = decided.transitions > road.status.transitions
         if decided != road.status:
             road = self._world.write_status(road, decided)
@@ -82,24 +83,25 @@ class Controller:
         if moved:
             self._fault(f"{road.status.phase}:{act}")
 
-    def _observed(
-        self, road: Road, ready: Mapping[str, int], memory: _Memory, look: Look
-    ) -> Observed:
+    def _decided(self, road: Road, ready: Mapping[str, int], memory: _Memory, look: Look) -> Status:
+        """Ways back are looked for first: they wait for no report, no pods and no numbers."""
+        observed = Observed(road=road, ready=ready, now=look.wall, jump=jump(memory.look, look))
+        urgent = decide(observed)
+        if urgent.transitions > road.status.transitions:
+            return urgent
         summary = self._summary(road)
-        return Observed(
-            road=road,
-            ready=ready,
-            now=look.wall,
-            jump=jump(memory.look, look),
-            report=self._report(road, ready, memory, look, summary),
-            evaluation_digest=summary.digest if summary else "",
-        )
+        report = self._report(observed, memory, look, summary)
+        digest = summary.digest if summary else ""
+        return decide(replace(observed, report=report, evaluation_digest=digest))
 
     def _summary(self, road: Road) -> Summary | None:
         """Of this very model; another one's report under the same name is none."""
         if road.status.phase is not Phase.EVALUATING or road.status.candidate is None:
             return None
-        summary = self._world.summary(road.status.candidate)
+        try:
+            summary = self._world.summary(road.status.candidate)
+        except BadRoad:
+            return None  # what cannot be read is no report; the deadline ends the waiting
         version = road.spec.version(road.status.candidate)
         asked = version.model_digest.removeprefix("sha256:") if version else ""
         if summary and asked and summary.model_digest.removeprefix("sha256:") != asked:
@@ -107,40 +109,29 @@ class Controller:
         return summary
 
     def _report(
-        self,
-        road: Road,
-        ready: Mapping[str, int],
-        memory: _Memory,
-        look: Look,
-        summary: Summary | None,
+        self, observed: Observed, memory: _Memory, look: Look, summary: Summary | None
     ) -> Sequence[Verdict] | None:
         """The gate's answer, where there is anything new to judge."""
-        status, step = road.status, road.status.current_step()
+        road, status = observed.road, observed.status
+        step = status.current_step()
         if step is None or status.candidate is None or status.stable is None:
             return None
         restarts = self._restarts(road, memory)
-        evaluation: Sequence[Verdict] | None = ()
-        reading: Reading | None = Reading()
-        if status.phase is Phase.EVALUATING:
-            required = road.spec.policy.evaluate.required
-            evaluation = summary.verdicts if summary else None if required else ()
-        else:
-            reading = self._reading(road, memory, look)
+        evaluating = status.phase is Phase.EVALUATING
+        reading = Reading() if evaluating else self._reading(road, memory, look)
         if reading is None:
             return None
-        return judge(
-            status.phase,
-            Facts(
-                thresholds=road.spec.policy.gates,
-                candidate=reading.samples.get(status.candidate, NOTHING),
-                stable=reading.samples.get(status.stable, NOTHING),
-                ready=ready.get(status.candidate, 0),
-                restarts=restarts,
-                evaluation=evaluation,
-                looks=_looks(step, road),
-                unseen=reading.unseen,
-            ),
+        facts = Facts(
+            thresholds=road.spec.policy.gates,
+            candidate=reading.samples.get(status.candidate, NOTHING),
+            stable=reading.samples.get(status.stable, NOTHING),
+            ready=observed.ready.get(status.candidate, 0),
+            restarts=restarts,
+            evaluation=_evaluation(road, summary),
+            looks=_looks(step, road),
+            unseen=reading.unseen,
         )
+        return judge(status.phase, facts)
 
     def _reading(self, road: Road, memory: _Memory, look: Look) -> Reading | None:
         status = road.status
@@ -187,6 +178,13 @@ class Controller:
             if transition.number > before:
                 self._world.tell(road, transition, warning=_is_warning(transition))
         memory.told = road.status.transitions
+
+
+def _evaluation(road: Road, summary: Summary | None) -> Sequence[Verdict] | None:
+    """None while a report is needed and missing."""
+    if summary is not None:
+        return summary.verdicts
+    return None if road.spec.policy.evaluate.required else ()
 
 
 def _looks(step: Step, road: Road) -> int:

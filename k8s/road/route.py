@@ -123,7 +123,6 @@ def _owner(road: Road) -> dict[str, Any]:
         "name": road.name,
         "uid": road.uid,
         "controller": True,
-        "blockOwnerDeletion": True,
     }
 
 

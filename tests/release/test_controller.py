@@ -2,6 +2,7 @@
 
 import pytest
 
+from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
 from k8s.road import Outcome, Phase
 from tests.release.worlds import HEALTHY, SICK, Crash, Town
@@ -77,6 +78,33 @@ def test_a_report_on_another_model_is_no_report(town: Town) -> None:
     town.look(after=100)
     assert town.world.resource.status.step == "evaluate"
     assert town.walk().phase is Phase.ROLLED_BACK
+
+
+def test_a_report_that_cannot_be_read_is_no_report_and_bars_no_way_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_version: str) -> None:
+        raise BadRoad("the evaluation's report cannot be read")
+
+    monkeypatch.setattr(town.world, "summary", unreadable)
+    town.release("v2")
+    town.look()
+    assert town.look(after=100).step == "evaluate"
+    town.world.wish(rollback_to="v1")
+    assert town.look().phase is Phase.ROLLED_BACK
+
+
+def test_pods_that_may_not_be_read_bar_no_way_back(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_version: str) -> int:
+        raise Unreachable("forbidden")
+
+    at(town, "canary-10")
+    monkeypatch.setattr(town.world, "restarts", forbidden)
+    town.world.wish(rollback_to="v1")
+    town.look()
+    assert town.world.shares == {"v1": 100}
 
 
 def test_a_container_that_ends_under_users_sends_the_candidate_home(town: Town) -> None:
