@@ -105,6 +105,9 @@ class EngineSettings(_Section):
     long_floor_tokens: Count = 64
     """Tokens of each step that are the documents' in any case, so that they always move; half of
     step_tokens at most."""
+    long_step_tokens: Count = 2048
+    """Tokens that documents take of a step beyond that floor: who comes meanwhile waits for the end
+    of the step, which takes the longer the more a document has read. Larger ones read no faster."""
     tenant_weights: dict[str, Weight] = Field(default_factory=dict)
     """Shares of tenants that wait together, by name: 2 gets twice the tokens of 1, the default."""
     threads: Count = 1

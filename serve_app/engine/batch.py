@@ -39,6 +39,10 @@ class Batch:
     def rows(self) -> tuple[Row, ...]:
         return self.decodes + self.chunks
 
+    @property
+    def chunk_tokens(self) -> int:
+        return sum(row.count for row in self.chunks)
+
     def halves(self) -> "tuple[Batch, ...]":
         """Two batches that do the same one after the other; none if this one cannot be cut."""
         rows = self.rows

@@ -94,7 +94,7 @@ class Engine:
 
     async def spell(self, tokens: tuple[int, ...]) -> str:
         """The text that these tokens stand for; raises InvalidRequest if one stands for none."""
-        return self._tokenizer.spell(self._tokenizer.check(tokens))
+        return self._tokenizer.spell(self._tokenizer.check(tokens, "tokens"))
 
     async def tokens(self, request: Request) -> tuple[int, ...]:
         """The prompt as the model reads it; raises InvalidRequest."""

@@ -20,6 +20,7 @@ class Limits:
     max_waiting_tokens: int
     long_prompt_tokens: int
     long_floor_tokens: int
+    long_step_tokens: int
 
     @classmethod
     def of(cls, settings: EngineSettings) -> Self:
@@ -33,6 +34,7 @@ class Limits:
             max_waiting_tokens=settings.max_waiting_tokens,
             long_prompt_tokens=settings.long_prompt_tokens,
             long_floor_tokens=settings.long_floor_tokens,
+            long_step_tokens=settings.long_step_tokens,
         )
 
     @property

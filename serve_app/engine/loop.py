@@ -17,6 +17,9 @@ from serve_app.engine.watch import Watch
 from serve_app.telemetry import log
 
 _AHEAD = 1  # steps that are begun before the one under way is read
+_FAR_AHEAD = 2  # likewise where so many tokens are told at once that the host may be late
+_MANY = 96  # rows of a step
+_LONG = 2048  # tokens of a step that leave time to plan the next one when it is over
 _FAILURES = 8  # requests in a row that fail alone: it is not they who are broken
 
 
@@ -64,13 +67,19 @@ class Loop:
         self._post(late)
         if batch:
             self._begin(batch)
-        ahead = _AHEAD if batch and not self._has_landed else 0
+        ahead = self._ahead(batch)
         while len(self._flights) > ahead:
             self._land()
 
-    @property
-    def _has_landed(self) -> bool:
-        return any(flight.landed for _, flight in self._flights)
+    def _ahead(self, batch: Batch) -> int:
+        """Steps that may be left under way while the next one is planned.
+
+        Behind a long step nothing is begun: who comes meanwhile should wait for this one alone.
+        """
+        landed = any(flight.landed for _, flight in self._flights)
+        if not batch or landed or batch.chunk_tokens >= _LONG:
+            return 0
+        return _AHEAD if len(batch.decodes) < _MANY else _FAR_AHEAD
 
     def _begin(self, batch: Batch) -> None:
         """Begin a step; if that fails, book what is under way and look for what broke it."""

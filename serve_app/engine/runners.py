@@ -15,11 +15,12 @@ _OLDEST = (8, 0)  # compute capability: bfloat16 in tensor cores
 
 def runner_for(model: Any, settings: EngineSettings) -> Runner:
     """Return the fastest runner for a loaded model, where it lies."""
-    if model.device.type != "cuda":
-        return ModelRunner(model, settings)
-    reason = _hindrance(model)
+    reason = _hindrance(model) if model.device.type == "cuda" else "there is no card"
     if reason:
-        log().warning("kernels_unused", detail=reason)
+        if model.device.type == "cuda":
+            log().warning("kernels_unused", detail=reason)
+        if settings.kv_dtype != "auto":
+            log().warning("kv_dtype_unused", detail=reason)
         return ModelRunner(model, settings)
     from serve_app.engine.gpu.runner import GpuRunner  # noqa: PLC0415 - needs Triton
 

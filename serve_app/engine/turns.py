@@ -36,7 +36,8 @@ class Turns:
             self._feed_long(min(self._limits.floor, self._left), at_leisure=False)
             self._feed_short()
             if not self._grants or not self._chats_lack_pages:
-                self._feed_long(self._left, at_leisure=True)
+                most = min(self._left, self._limits.long_step_tokens)
+                self._feed_long(most, at_leisure=True)
         return self._batch()
 
     def _singles(self) -> list[Sequence]:

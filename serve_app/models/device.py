@@ -25,9 +25,11 @@ def plan_memory(folder: ModelFolder, placement: Placement, settings: Settings) -
     sources = blueprint.sources(folder.path, built)
     weights = [held.bytes(name, source) for name, source in sources.items()]
     shape, engine = folder.work_shape(), settings.engine
+    scaled = engine.kv_dtype == "fp8" and placement.device == "cuda"
+    kept_bytes = shape.bytes_per_token(placement.dtype)
     return MemoryPlan(
         weights_bytes=sum(weights),
-        kv_bytes_per_token=shape.bytes_per_token(placement.dtype),
+        kv_bytes_per_token=shape.scaled_bytes_per_token if scaled else kept_bytes,
         kv_tokens=engine.kv_tokens,
         free_bytes=_free_bytes(placement.device),
         work_bytes=shape.work_bytes(engine, placement),

@@ -42,6 +42,12 @@ class KvShape(BaseModel):
         numbers = 2 * self.num_hidden_layers * self.num_key_value_heads * self.head_dim
         return numbers * ITEM_BYTES[dtype]
 
+    @property
+    def scaled_bytes_per_token(self) -> int:
+        """The same in 8-bit floats, each head's with a scale of four bytes."""
+        heads = 2 * self.num_hidden_layers * self.num_key_value_heads
+        return heads * (self.head_dim + ITEM_BYTES["float32"])
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:

@@ -19,6 +19,7 @@ def limits(
     max_waiting_tokens: int = 10**6,
     long_prompt_tokens: int = 10**6,
     long_floor_tokens: int = 4,
+    long_step_tokens: int = 10**6,
 ) -> Limits:
     return Limits(
         pages=pages,
@@ -29,6 +30,7 @@ def limits(
         max_waiting_tokens=max_waiting_tokens,
         long_prompt_tokens=long_prompt_tokens,
         long_floor_tokens=long_floor_tokens,
+        long_step_tokens=long_step_tokens,
     )
 
 

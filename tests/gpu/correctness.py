@@ -98,11 +98,12 @@ def logits_agree(family: str) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def nano_agrees(count: int = 60, answer: int = 48) -> dict[str, Any]:
+def nano_agrees(count: int = 60, answer: int = 48, **fields: Any) -> dict[str, Any]:
     """Greedy answers of glm-nano: on the card in bfloat16, on the CPU in float32."""
     reference = AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.float32).eval()
     card = AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.bfloat16).eval().to("cuda")
-    settings = shape.settings(kv_tokens=65536, page_tokens=16, max_running=64, step_tokens=512)
+    known = {"kv_tokens": 65536, "page_tokens": 16, "max_running": 64, "step_tokens": 512}
+    settings = shape.settings(**known, **fields)
     ends = set(reference.generation_config.eos_token_id)
     tokenizer = AutoTokenizer.from_pretrained(NANO)
     sequences = [Sequence(tokenizer(text)["input_ids"], answer) for text in map(_ask, range(count))]

@@ -63,21 +63,20 @@ def products(runner: GpuRunner, rows: int) -> Callable[[], None]:
     return graph.replay
 
 
-def step(runner: GpuRunner, rows: int) -> Callable[[], Any]:
+def step(runner: GpuRunner, rows: int, past: int = PAST) -> Callable[[], Any]:
     """The recorded step with rows that have pages of their own."""
-    held = -(-(PAST + 1) // shape.settings().page_tokens)
+    held = -(-(past + 1) // shape.settings().page_tokens)
     pages = torch.arange(rows * held, dtype=torch.int32, device="cuda")
     runner._table[:rows, :held] = pages.view(rows, held)
     words = np.random.default_rng(0).integers(10, 150000, rows)
-    numbers = np.stack([words, np.full(rows, PAST - 1), np.arange(rows)]).astype(np.int32)
+    numbers = np.stack([words, np.full(rows, past - 1), np.arange(rows)]).astype(np.int32)
     assert runner._graphs is not None
     runner._graphs.run(numbers)
     return runner._graphs._replays[rows]
 
 
 def measure(runner: GpuRunner, rows: int, bytes_s: float) -> dict[str, float]:
-    cache = runner._pages
-    token_bytes = cache[:, 0].numel() // cache.shape[4] * cache.element_size()
+    token_bytes = runner._cache.token_bytes
     took = milliseconds(step(runner, rows))
     floor = milliseconds(products(runner, rows))
     read = 1e3 * rows * PAST * token_bytes / bytes_s

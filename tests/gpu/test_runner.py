@@ -54,8 +54,8 @@ def model() -> Any:
     return build("glm")
 
 
-def runner(model: Any) -> GpuRunner:
-    settings = EngineSettings(page_tokens=SIZE, kv_tokens=64 * SIZE, max_running=4)
+def runner(model: Any, **fields: Any) -> GpuRunner:
+    settings = EngineSettings(page_tokens=SIZE, kv_tokens=64 * SIZE, max_running=4, **fields)
     return GpuRunner(copy.deepcopy(model), settings)
 
 
@@ -145,6 +145,19 @@ def test_a_prompt_whose_chances_are_asked_for(model: Any) -> None:
         logprobs = model(torch.tensor([asking.tokens])).logits[0].log_softmax(-1)
     own = [logprobs[place, token].item() for place, token in enumerate(asking.tokens[1:])]
     assert [chance.logprob for chance in found] == pytest.approx(own, abs=1e-3)
+
+
+def test_keys_and_values_in_8_bits_change_chances_little(model: Any) -> None:
+    asking = sequence(8, 6, prompt_logprobs=0)
+    served = runner(model, kv_dtype="fp8")
+    batches = [Batch((), (row(asking, 0, 5, 0),)), Batch((row(asking, 5, 1, 0),))]
+    found = [served.begin(batch).prompt_chances for batch in batches]
+    chances = [each.logprob for its in found for each in its.get(asking, ())]
+    with torch.inference_mode():
+        logprobs = model(torch.tensor([asking.tokens])).logits[0].log_softmax(-1)
+    own = [logprobs[place, token].item() for place, token in enumerate(asking.tokens[1:])]
+    assert chances == pytest.approx(own, abs=0.6)
+    assert chances != pytest.approx(own, abs=1e-3)
 
 
 def test_a_fork_gets_its_own_copy_of_a_page(model: Any) -> None:

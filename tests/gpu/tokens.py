@@ -9,8 +9,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.grammars import Grammars
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.settings import EngineSettings
 from tests.gpu import shape
@@ -46,5 +46,5 @@ def tokenizer() -> ChatTokenizer:
 def grammars(known: ChatTokenizer, settings: EngineSettings) -> Grammars:
     control = known.vocabulary.control
     ends = (control["<|endoftext|>"], control["<|user|>"])
-    vocabulary = Vocabulary(known.vocabulary.token_bytes, control.values(), ends)
-    return Grammars(vocabulary, settings.structure_max_bytes, settings.structure_compile_s)
+    alphabet = Alphabet(known.vocabulary.token_bytes, control.values(), ends)
+    return Grammars(alphabet, settings.structure_max_bytes, settings.structure_compile_s)

@@ -48,6 +48,7 @@ def test_glm_4_9b_keeps_eighty_kibibytes_a_token_with_four_heads_of_keys() -> No
 
     assert shape.bytes_per_token("bfloat16") == 80 * 1024
     assert shape.bytes_per_token("float32") == 160 * 1024
+    assert shape.scaled_bytes_per_token == 2 * 40 * 4 * (128 + 4)
 
 
 def test_a_cache_that_is_too_large_is_refused_with_the_size_that_would_fit() -> None:

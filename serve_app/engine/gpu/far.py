@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from serve_app.engine.gpu.kernels.decode import gather
-from serve_app.engine.gpu.step import Heads
+from serve_app.engine.gpu.step import Heads, Kept
 
 LEAST_TOKENS = 2048  # of a chunk
 LEAST_SEEN = 4096  # tokens that its last one sees
@@ -61,7 +61,7 @@ def look_far(
     chunk: Chunk,
     table: Tensor,
     heads: Heads,
-    pages: Tensor,
+    kept: Kept,
     *,
     out: Tensor,
     attend: Attend = by_cudnn,
@@ -69,7 +69,8 @@ def look_far(
     """Look with a chunk's part of `query` [T, H, d]; fill its part of `out` [T, H * d]."""
     its = slice(chunk.line, chunk.line + chunk.count)
     asks = query[its].transpose(0, 1)[None]  # [1, H, n, d]
-    both = gather(pages, table[chunk.seat], chunk.start + chunk.count)[:, None]  # [2, 1, K, L, d]
+    end = chunk.start + chunk.count
+    both = gather(kept, table[chunk.seat], end, query.dtype)[:, None]  # [2, 1, K, end, d]
     key, value = both[..., chunk.start :, :]
     seen, sums = attend(asks, key, value, True, heads.scale)
     if chunk.start:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.draws import Chances, Draws
+from serve_app.engine.gpu.cache import Cache, dtype_of
 from serve_app.engine.gpu.drawing import Drawer
 from serve_app.engine.gpu.far import has_cudnn
 from serve_app.engine.gpu.ferry import Ferry, Letter
@@ -56,10 +57,8 @@ class GpuRunner:
         limits, weights = Limits.of(settings), prepare(model)
         device, heads = model.device, weights.heads
         places = min(limits.pages * limits.page_tokens, model.config.max_position_embeddings)
-        shape = (2, heads.keys, limits.page_tokens, heads.width)
-        self._pages = torch.zeros(  # [layers, pages and one for trash, 2, keys, P, d]
-            len(weights.layers), limits.pages + 1, *shape, dtype=model.dtype, device=device
-        )
+        like = torch.empty(0, dtype=dtype_of(settings.kv_dtype, model.dtype), device=device)
+        self._cache = Cache(len(weights.layers), limits, heads, like)
         seats = 2 * limits.max_running  # so that nobody leaves while his token is only on the card
         width = -(-limits.pages_for(places) // _ALIGNED) * _ALIGNED
         self._table = torch.full((seats + 1, width), limits.pages, dtype=torch.int32, device=device)
@@ -67,7 +66,7 @@ class GpuRunner:
         nobody = self._last[:0]
         self._lines = Lines(nobody, nobody, self._table, weights.turns(places))
         self._far = has_cudnn(device, model.dtype, heads)
-        self._stack = Stack(weights, tuple(self._pages), self._last)
+        self._stack = Stack(weights, self._cache.layers, self._last)
         self._seats = Seats(seats)
         self._ferry = Ferry(device)
         self._drawer = Drawer(self._last)
@@ -153,13 +152,12 @@ class GpuRunner:
     def _copy(self, copies: Sequence[tuple[int, int]]) -> None:
         """Give forks their own copies of pages they will write to."""
         if copies:
-            begin, end = self._ferry.send(np.array(copies, np.int64).T)
-            self._pages[:, end] = self._pages[:, begin]
+            self._cache.copy(*self._ferry.send(np.array(copies, np.int64).T))
 
     def _warm(self) -> None:
         """Compile what a step with chunks needs: on the trash page, so that nothing is spoiled."""
         nobody = Tokens([0] * 3, 1)
-        trash = [self._pages.shape[1] - 1]
+        trash = [self._cache.trash]
         single, chunk = Row(nobody, 0, 1, True, trash), Row(nobody, 0, 2, True, trash)
         spare = len(self._table) - 1
         for batch in (Batch((single,), (chunk,)), Batch((), (chunk,))):

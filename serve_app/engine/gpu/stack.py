@@ -14,7 +14,7 @@ from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, Norm, skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
-from serve_app.engine.gpu.step import Lines
+from serve_app.engine.gpu.step import Kept, Lines
 from serve_app.engine.gpu.weights import Weights
 
 
@@ -33,10 +33,10 @@ class Step:
 class Stack:
     """Owns nothing: weights, pages and last tokens are lent to it."""
 
-    def __init__(self, weights: Weights, pages: Sequence[Tensor], last: Tensor) -> None:
-        """`pages` of each layer [pages, 2, keys, P, d]; `last` [S]: the last token of each seat."""
+    def __init__(self, weights: Weights, kept: Sequence[Kept], last: Tensor) -> None:
+        """`kept` by each layer; `last` [S]: the last token of each seat."""
         self._weights = weights
-        self._pages = pages
+        self._kept = kept
         self._last = last
 
     @property
@@ -57,10 +57,10 @@ class Stack:
     def _fused(self, step: Step, stream: Tensor) -> Tensor:
         """A few rows: norms, gate and residual stream ride along with the products."""
         weights = self._weights
-        for layer, pages in zip(weights.layers, self._pages, strict=True):
+        for layer, kept in zip(weights.layers, self._kept, strict=True):
             norm = Norm(layer.attention_norm, weights.epsilon)
             qkv = skinny(stream, layer.qkv, norm=norm, bias=layer.qkv_bias)
-            skinny(self._look(step, qkv, pages), layer.out, stream=stream)
+            skinny(self._look(step, qkv, kept), layer.out, stream=stream)
             norm = Norm(layer.mlp_norm, weights.epsilon)
             gated = skinny(stream, layer.gate_up, norm=norm, gated=True)
             skinny(gated, layer.down, stream=stream)
@@ -71,10 +71,10 @@ class Stack:
         weights = self._weights
         product = skinny if len(stream) <= MOST_ROWS else _product
         delta, post = None, None
-        for layer, pages in zip(weights.layers, self._pages, strict=True):
+        for layer, kept in zip(weights.layers, self._kept, strict=True):
             normal = add_norm(stream, delta, layer.attention_norm, weights.epsilon, post)
             qkv = product(normal, layer.qkv, bias=layer.qkv_bias)
-            delta = product(self._look(step, qkv, pages), layer.out)
+            delta = product(self._look(step, qkv, kept), layer.out)
             normal = add_norm(stream, delta, layer.mlp_norm, weights.epsilon, layer.after_attention)
             delta = product(product(normal, layer.gate_up, gated=True), layer.down)
             post = layer.after_mlp
@@ -83,22 +83,22 @@ class Stack:
         normal = add_norm(stream, delta, weights.norm, weights.epsilon, post)
         return product(normal, weights.head)
 
-    def _look(self, step: Step, qkv: Tensor, pages: Tensor) -> Tensor:
+    def _look(self, step: Step, qkv: Tensor, kept: Kept) -> Tensor:
         heads, singles = self._weights.heads, step.singles
         seen = qkv.new_empty(len(qkv), heads.queries * heads.width)
         if singles:
-            decode(qkv[:singles], step.lines[:singles], heads, pages, seen[:singles])
+            decode(qkv[:singles], step.lines[:singles], heads, kept, seen[:singles])
         if singles < len(qkv):
-            query = rotate_and_store(qkv[singles:], step.lines[singles:], heads, pages)
-            self._look_with(query, step, pages, seen[singles:])
+            query = rotate_and_store(qkv[singles:], step.lines[singles:], heads, kept)
+            self._look_with(query, step, kept, seen[singles:])
         return seen
 
-    def _look_with(self, query: Tensor, step: Step, pages: Tensor, seen: Tensor) -> None:
+    def _look_with(self, query: Tensor, step: Step, kept: Kept, seen: Tensor) -> None:
         heads = self._weights.heads
         if step.chunks is not None:
-            look_with_chunks(query, step.chunks, heads, pages, seen)
+            look_with_chunks(query, step.chunks, heads, kept, seen)
         for chunk in step.far:
-            look_far(query, chunk, step.lines.table, heads, pages, out=seen)
+            look_far(query, chunk, step.lines.table, heads, kept, out=seen)
 
 
 def _product(

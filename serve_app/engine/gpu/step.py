@@ -4,7 +4,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Self
 
+import torch
 from torch import Tensor
+
+MOST = 448.0  # the largest number of float8_e4m3fn
+LEAST = 1e-6  # below it a token's largest number is as good as 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,39 @@ class Turns:
 
     cos: Tensor  # [places, pairs]
     sin: Tensor  # [places, pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Keys and values of one layer, in pages.
+
+    In 8 bits each token's keys and values have a scale of their own, one a head: numbers of any
+    size keep three bits of precision, and a page can be filled token by token.
+    """
+
+    pages: Tensor  # [pages, 2, K, P, d]: keys at 0, values at 1
+    scales: Tensor | None = None  # [pages, 2, K, P] float32: what stored numbers are times of
+
+    @property
+    def page_tokens(self) -> int:
+        return self.pages.shape[3]
+
+    def read(self, pages: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return some pages [M] as they were before they were scaled: [M, 2, K, P, d]."""
+        if self.scales is None:
+            return self.pages[pages]
+        stored = self.pages.view(torch.uint8)[pages].view(self.pages.dtype)
+        return stored.to(dtype).mul_(self.scales[pages][..., None])
+
+    def write(self, where: tuple[Tensor | int | slice, ...], numbers: Tensor) -> None:
+        """Put numbers [..., d] somewhere, scaled as the kernels do; the plain twins' way."""
+        if self.scales is None:
+            self.pages[where] = numbers.to(self.pages.dtype)
+            return
+        scales = numbers.float().abs().amax(-1).clamp(min=LEAST) / MOST
+        stored = (numbers.float() / scales[..., None]).to(self.pages.dtype)
+        self.pages.view(torch.uint8)[where] = stored.view(torch.uint8)
+        self.scales[where] = scales
 
 
 @dataclass(frozen=True, slots=True)

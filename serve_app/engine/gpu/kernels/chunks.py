@@ -8,8 +8,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
-from serve_app.engine.gpu.kernels.decode import gather
-from serve_app.engine.gpu.step import Heads
+from serve_app.engine.gpu.kernels.decode import LIFT, gather
+from serve_app.engine.gpu.step import Heads, Kept
 
 ROWS = 64  # tokens of a chunk that one program looks with
 _TILE = 64  # tokens looked at in one turn of the loop
@@ -25,23 +25,25 @@ class Chunks:
     table: Tensor  # [seats, M] int32
 
 
-def look_with_chunks(
-    query: Tensor, chunks: Chunks, heads: Heads, pages: Tensor, out: Tensor
-) -> None:
-    """Look with `query` [T, H, d] at keys and values that lie in `pages`; fill `out` [T, H * d]."""
+def look_with_chunks(query: Tensor, chunks: Chunks, heads: Heads, kept: Kept, out: Tensor) -> None:
+    """Look with `query` [T, H, d] at keys and values that are kept; fill `out` [T, H * d]."""
+    scaled = kept.scales is not None
     _look[(heads.queries, len(chunks.blocks))](
         query,
         chunks.chunks,
         chunks.blocks,
         chunks.table,
-        pages,
+        kept.pages,
+        kept.pages if kept.scales is None else kept.scales,
         out,
         heads.scale * _LOG2_E,
         chunks.table.stride(0),
         QUERIES=heads.queries,
         KEYS=heads.keys,
         WIDTH=heads.width,
-        PAGE=pages.shape[3],
+        PAGE=kept.page_tokens,
+        SCALED=scaled,
+        LIFT=LIFT if scaled else 1.0,
         ROWS=ROWS,
         TILE=_TILE,
         num_warps=4,
@@ -56,6 +58,7 @@ def _look(
     blocks,  # [N, 2]
     table,  # [seats, M]
     pages,  # [pages, 2, KEYS, PAGE, WIDTH]
+    scales,  # [pages, 2, KEYS, PAGE]
     out,  # [T, QUERIES, WIDTH]
     scale,
     table_stride,
@@ -63,6 +66,8 @@ def _look(
     KEYS: tl.constexpr,
     WIDTH: tl.constexpr,
     PAGE: tl.constexpr,
+    SCALED: tl.constexpr,
+    LIFT: tl.constexpr,
     ROWS: tl.constexpr,
     TILE: tl.constexpr,
 ):
@@ -80,8 +85,10 @@ def _look(
     inside = (row < count)[:, None]
     where = ((line + row)[:, None] * QUERIES + head) * WIDTH + at[None, :]
     asks = tl.load(query + where, mask=inside, other=0.0)
-    asks = (asks.to(tl.float32) * scale).to(asks.dtype)
-    kept = pages + (head // (QUERIES // KEYS)).to(tl.int64) * PAGE * WIDTH
+    asks = (asks.to(tl.float32) * scale).to(tl.float16 if SCALED else asks.dtype)
+    own = (head // (QUERIES // KEYS)).to(tl.int64) * PAGE
+    kept = pages + own * WIDTH
+    theirs = scales + own
 
     most = tl.full([ROWS], -1e30, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
@@ -90,23 +97,23 @@ def _look(
     plain = (start + offset + 1) // TILE * TILE
     for tile in tl.range(0, plain, TILE):
         most, total, so_far = _tile(
-            asks, mine, kept, tile, end, start + row, most, total, so_far,
-            KEYS, WIDTH, PAGE, TILE, False,
+            asks, mine, kept, theirs, tile, end, start + row, most, total, so_far,
+            KEYS, WIDTH, PAGE, TILE, SCALED, LIFT, False,
         )  # fmt: skip
     for tile in tl.range(plain, end, TILE):
         most, total, so_far = _tile(
-            asks, mine, kept, tile, end, start + row, most, total, so_far,
-            KEYS, WIDTH, PAGE, TILE, True,
+            asks, mine, kept, theirs, tile, end, start + row, most, total, so_far,
+            KEYS, WIDTH, PAGE, TILE, SCALED, LIFT, True,
         )  # fmt: skip
-    so_far = so_far / total[:, None]
+    so_far = so_far / (total * LIFT)[:, None]
     tl.store(out + where, so_far.to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 def _tile(
-    asks, mine, kept, tile, end, place, most, total, so_far,
+    asks, mine, kept, scales, tile, end, place, most, total, so_far,
     KEYS: tl.constexpr, WIDTH: tl.constexpr, PAGE: tl.constexpr, TILE: tl.constexpr,
-    MASKED: tl.constexpr,
+    SCALED: tl.constexpr, LIFT: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     at = tl.arange(0, WIDTH)
     other = tile + tl.arange(0, TILE)
@@ -116,14 +123,16 @@ def _tile(
         page = tl.load(mine + other // PAGE, mask=other < end, other=0).to(tl.int64)
     line = page * 2 * KEYS * PAGE + other % PAGE
     where = kept + line[:, None] * WIDTH + at[None, :]
-    values = KEYS * PAGE * WIDTH
+    values = KEYS * PAGE
     if MASKED:
         key = tl.load(where, mask=(other < end)[:, None], other=0.0)
-        value = tl.load(where + values, mask=(other < end)[:, None], other=0.0)
+        value = tl.load(where + values * WIDTH, mask=(other < end)[:, None], other=0.0)
     else:
         key = tl.load(where)
-        value = tl.load(where + values)
+        value = tl.load(where + values * WIDTH)
     weight = tl.dot(asks, tl.trans(key.to(asks.dtype)))  # [ROWS, TILE]
+    if SCALED:
+        weight *= tl.load(scales + line, mask=other < end, other=0.0)[None, :]
     if MASKED:
         weight = tl.where(other[None, :] <= place[:, None], weight, -1e30)
     more = tl.maximum(most, tl.max(weight, 1))
@@ -131,16 +140,19 @@ def _tile(
     fade = tl.exp2(most - more)
     total = total * fade + tl.sum(weight, 1)
     so_far = so_far * fade[:, None]
+    if SCALED:
+        lift = tl.load(scales + line + values, mask=other < end, other=0.0) * LIFT
+        weight *= lift[None, :]
     so_far = tl.dot(weight.to(asks.dtype), value.to(asks.dtype), so_far)
     return more, total, so_far
 
 
-def plain_look_with_chunks(query: Tensor, chunks: Chunks, heads: Heads, pages: Tensor) -> Tensor:
+def plain_look_with_chunks(query: Tensor, chunks: Chunks, heads: Heads, kept: Kept) -> Tensor:
     """What `look_with_chunks` computes."""
     out = torch.empty_like(query)
     for line, start, count, seat in chunks.chunks.tolist():
         its = slice(line, line + count)
-        key, value = gather(pages, chunks.table[seat], start + count).to(query.dtype)
+        key, value = gather(kept, chunks.table[seat], start + count, query.dtype)
         seen = torch.ones(count, start + count, dtype=torch.bool).tril(start)
         found = attend(
             query[its].transpose(0, 1),

@@ -11,32 +11,36 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
 from serve_app.engine.gpu.kernels.early import early, wait
-from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, turn
-from serve_app.engine.gpu.step import Heads, Lines
+from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
+from serve_app.engine.gpu.step import Heads, Kept, Lines
 
 _TILE = 64  # tokens looked at in one turn of the loop
 _FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
 _ENOUGH = 128  # programs to which a few rows are cut
+_ENOUGH_SCALED = 512  # likewise where a program has half the warps
+LIFT = 1024.0  # keeps a weight times a scale among the numbers of float16
 _SPLITS = (1, 2, 4, 8, 32, 128)  # each is compiled once
 _MOST = _SPLITS[-1]
 _LOG2_E = 1.4426950408889634
 
 
-def splits_for(rows: int, heads: Heads) -> int:
-    """Cut the past so that the card is full; known before the lengths are."""
+def splits_for(rows: int, heads: Heads, enough: int) -> int:
+    """Cut the past into so many programs that the card is full; known before the lengths are."""
     alone = rows * heads.keys
     if alone >= _FULL:
         return 1
-    return next((splits for splits in _SPLITS if splits > 1 and splits * alone >= _ENOUGH), _MOST)
+    return next((splits for splits in _SPLITS if splits > 1 and splits * alone >= enough), _MOST)
 
 
-def decode(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor, out: Tensor) -> None:
+def decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept, out: Tensor) -> None:
     """Look with B single tokens, `qkv` [B, (H + 2 * K) * d]; fill `out` [B, H * d].
 
-    Their keys and values go into `pages` [pages, 2, K, P, d]. Each row has a page of its own for
-    its new token, or the trash page if it only fills a graph.
+    Their keys and values are kept. Each row has a page of its own for its new token, or the trash
+    page if it only fills a graph.
     """
-    rows, splits = len(qkv), splits_for(len(qkv), heads)
+    scaled = kept.scales is not None
+    rows = len(qkv)
+    splits = splits_for(rows, heads, _ENOUGH_SCALED if scaled else _ENOUGH)
     shape = (rows, heads.queries, splits)
     seen = out if splits == 1 else qkv.new_empty(*shape, heads.width, dtype=torch.float32)
     sums = seen if splits == 1 else qkv.new_empty(shape, dtype=torch.float32)
@@ -47,7 +51,8 @@ def decode(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor, out: Tensor) 
         lines.seats,
         lines.places,
         lines.table,
-        pages,
+        kept.pages,
+        kept.pages if kept.scales is None else kept.scales,
         seen,
         sums,
         heads.scale * _LOG2_E,
@@ -57,11 +62,13 @@ def decode(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor, out: Tensor) 
         KEYS=heads.keys,
         WIDTH=heads.width,
         TURNED=lines.turns.cos.shape[1],
-        PAGE=pages.shape[3],
+        PAGE=kept.page_tokens,
         TILE=_TILE,
         SPLITS=splits,
+        SCALED=scaled,
+        LIFT=LIFT if scaled else 1.0,
         **early(qkv),
-        num_warps=4,
+        num_warps=2 if scaled else 4,
         num_stages=3,
     )
     if splits > 1:
@@ -86,6 +93,7 @@ def _look(
     places,  # [B]: tokens already in the pages
     table,  # [seats, M]
     pages,  # [pages, 2, KEYS, PAGE, WIDTH]
+    scales,  # [pages, 2, KEYS, PAGE]
     seen,  # [B, KEYS * GROUP, SPLITS, WIDTH]
     sums,  # [B, KEYS * GROUP, SPLITS]: log2 of the sum of each split's weights
     scale,
@@ -98,6 +106,8 @@ def _look(
     PAGE: tl.constexpr,
     TILE: tl.constexpr,
     SPLITS: tl.constexpr,
+    SCALED: tl.constexpr,
+    LIFT: tl.constexpr,  # what is summed up is so much larger than what is returned
     EARLY: tl.constexpr,
 ):
     wait(EARLY)
@@ -131,13 +141,22 @@ def _look(
     first = split == 0
     most = tl.where(first, new, -1e30)
     total = tl.where(first, tl.full([BLOCK], 1.0, tl.float32), 0.0)
-    so_far = tl.where(first, value.to(tl.float32), tl.zeros([BLOCK, WIDTH], tl.float32))
+    so_far = tl.where(first, value.to(tl.float32) * LIFT, tl.zeros([BLOCK, WIDTH], tl.float32))
     page = tl.load(mine + past // PAGE).to(tl.int64)
-    line = ((page * 2 * KEYS + head) * PAGE + past % PAGE) * WIDTH
+    line = (page * 2 * KEYS + head) * PAGE + past % PAGE
+    values = KEYS * PAGE  # from a token's keys to its values
     store = at[None, :] < tl.where(first, WIDTH, 0)
-    tl.store(pages + line + at[None, :], key.to(pages.dtype.element_ty), mask=store)
-    values = KEYS * PAGE * WIDTH  # from keys to values of the same page
-    tl.store(pages + line + values + at[None, :], value.to(pages.dtype.element_ty), mask=store)
+    to = pages + line * WIDTH + at[None, :]
+    if SCALED:
+        key_scale, value_scale = scale_of(key), scale_of(value)
+        only = one < tl.where(first, 1, 0)
+        tl.store(scales + line + one, key_scale, mask=only)
+        tl.store(scales + line + values + one, value_scale, mask=only)
+        key = key.to(tl.float32) / key_scale[:, None]
+        value = value.to(tl.float32) / value_scale[:, None]
+        query = query.to(tl.float16)
+    tl.store(to, key.to(pages.dtype.element_ty), mask=store)
+    tl.store(to + values * WIDTH, value.to(pages.dtype.element_ty), mask=store)
 
     step = tl.arange(0, TILE)
     for tile in tl.range(begin, end, TILE):
@@ -150,19 +169,24 @@ def _look(
         slot = (number * 2 * KEYS + head) * PAGE + place % PAGE  # [TILE]
         where = pages + slot[:, None] * WIDTH + at[None, :]
         keys = tl.load(where, mask=known[:, None], other=0.0)
-        theirs = tl.load(where + values, mask=known[:, None], other=0.0)
+        theirs = tl.load(where + values * WIDTH, mask=known[:, None], other=0.0)
         weight = tl.dot(query, tl.trans(keys.to(query.dtype))) * scale  # [BLOCK, TILE]
+        if SCALED:
+            weight *= tl.load(scales + slot, mask=known, other=0.0)[None, :]
         weight = tl.where(known[None, :], weight, -1e30)
         more = tl.maximum(most, tl.max(weight, 1))
         weight = tl.exp2(weight - more[:, None])
         fade = tl.exp2(most - more)
         total = total * fade + tl.sum(weight, 1)
         so_far = so_far * fade[:, None]
+        if SCALED:
+            lift = tl.load(scales + slot + values, mask=known, other=0.0) * LIFT
+            weight *= lift[None, :]
         so_far = tl.dot(weight.to(query.dtype), theirs.to(query.dtype), so_far)
         most = more
 
     rows = (row * KEYS + head) * GROUP + member
-    so_far = so_far / total[:, None]
+    so_far = so_far / (total * LIFT)[:, None]
     to = seen + (rows[:, None] * SPLITS + split) * WIDTH + at[None, :]
     tl.store(to, so_far.to(seen.dtype.element_ty), mask=inside)
     if SPLITS > 1:
@@ -201,19 +225,19 @@ def _merge(
     tl.store(out + row * WIDTH + at, whole.to(out.dtype.element_ty))
 
 
-def plain_decode(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor) -> Tensor:
+def plain_decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept) -> Tensor:
     """What `decode` computes."""
-    query = plain_rotate_and_store(qkv, lines, heads, pages)
+    query = plain_rotate_and_store(qkv, lines, heads, kept)
     where = zip(lines.seats.tolist(), lines.places.tolist(), strict=True)
     rows = []
     for row, (seat, place) in zip(query, where, strict=True):
-        key, value = gather(pages, lines.table[seat], place + 1).to(row.dtype)
+        key, value = gather(kept, lines.table[seat], place + 1, row.dtype)
         rows.append(attend(row[:, None], key, value, scale=heads.scale, enable_gqa=True))
     return torch.stack(rows).flatten(1)
 
 
-def gather(pages: Tensor, numbers: Tensor, count: int) -> Tensor:
+def gather(kept: Kept, numbers: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     """Return the first `count` tokens of one sequence's pages, side by side: [2, K, count, d]."""
-    size = pages.shape[3]
-    own = pages[numbers[: -(-count // size)].long()]  # [M, 2, K, P, d]
+    pages = numbers[: -(-count // kept.page_tokens)].long()
+    own = kept.read(pages, dtype).to(dtype)  # [M, 2, K, P, d]
     return own.permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :count]

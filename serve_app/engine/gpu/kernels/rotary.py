@@ -6,14 +6,11 @@ import triton.language as tl
 from torch import Tensor
 
 from serve_app.engine.gpu.kernels.early import early, wait
-from serve_app.engine.gpu.step import Heads, Lines
+from serve_app.engine.gpu.step import LEAST, MOST, Heads, Kept, Lines
 
 
-def rotate_and_store(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor) -> Tensor:
-    """Write keys and values of `qkv` [T, (H + 2 * K) * d] into `pages`; return queries [T, H, d].
-
-    `pages` [pages, 2, K, P, d]: keys at 0, values at 1.
-    """
+def rotate_and_store(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept) -> Tensor:
+    """Write keys and values of `qkv` [T, (H + 2 * K) * d] into pages; return queries [T, H, d]."""
     query = qkv.new_empty(len(qkv), heads.queries, heads.width)
     _rotate_and_store[(len(qkv),)](
         qkv,
@@ -23,17 +20,23 @@ def rotate_and_store(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor) -> 
         lines.places,
         lines.table,
         query,
-        pages,
+        kept.pages,
+        kept.pages if kept.scales is None else kept.scales,
         lines.table.stride(0),
         QUERIES=heads.queries,
         KEYS=heads.keys,
         WIDTH=heads.width,
         TURNED=lines.turns.cos.shape[1],
-        PAGE=pages.shape[3],
+        PAGE=kept.page_tokens,
+        SCALED=kept.scales is not None,
         BLOCK=triton.next_power_of_2(heads.queries + 2 * heads.keys),
         **early(qkv),
     )
     return query
+
+
+_MOST = tl.constexpr(MOST)
+_LEAST = tl.constexpr(LEAST)
 
 
 @triton.jit(do_not_specialize_on_alignment=["seats", "places"])
@@ -46,12 +49,14 @@ def _rotate_and_store(
     table,  # [seats, M]: pages of each seat
     query,  # [T, QUERIES, WIDTH]
     pages,  # [pages, 2, KEYS, PAGE, WIDTH]
+    scales,  # [pages, 2, KEYS, PAGE]
     table_stride,
     QUERIES: tl.constexpr,
     KEYS: tl.constexpr,
     WIDTH: tl.constexpr,
     TURNED: tl.constexpr,
     PAGE: tl.constexpr,
+    SCALED: tl.constexpr,
     BLOCK: tl.constexpr,
     EARLY: tl.constexpr,
 ):
@@ -72,7 +77,18 @@ def _rotate_and_store(
     tl.store(to, turned, mask=is_query)
     line = (page.to(tl.int64) * 2 * KEYS + (head - QUERIES)) * PAGE + place % PAGE
     to = pages + line[:, None] * WIDTH + at[None, :]
-    tl.store(to, turned.to(pages.dtype.element_ty), mask=inside & (head >= QUERIES)[:, None])
+    stays = (head >= QUERIES) & (head < QUERIES + 2 * KEYS)
+    if SCALED:
+        scale = scale_of(turned)
+        tl.store(scales + line, scale, mask=stays)
+        turned = turned.to(tl.float32) / scale[:, None]
+    tl.store(to, turned.to(pages.dtype.element_ty), mask=stays[:, None])
+
+
+@triton.jit
+def scale_of(x):
+    """What the numbers of each row of x [ROWS, WIDTH] are divided by to fit into 8 bits."""
+    return tl.maximum(tl.max(tl.abs(x.to(tl.float32)), 1), _LEAST) / _MOST
 
 
 @triton.jit
@@ -88,15 +104,15 @@ def turn(x, turns, cos, sin, ROWS: tl.constexpr, WIDTH: tl.constexpr, TURNED: tl
     return tl.reshape(both, (ROWS, WIDTH)).to(x.dtype)
 
 
-def plain_rotate_and_store(qkv: Tensor, lines: Lines, heads: Heads, pages: Tensor) -> Tensor:
+def plain_rotate_and_store(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept) -> Tensor:
     """What `rotate_and_store` computes."""
-    size = pages.shape[3]
+    size = kept.page_tokens
     query, key, value = heads.split(qkv)
     seats, places = lines.seats.long(), lines.places.long()
     page = lines.table[seats, places // size].long()
     cos, sin = lines.turns.cos[places], lines.turns.sin[places]
-    pages[page, 0, :, places % size] = plain_turn(key, cos, sin).to(pages.dtype)
-    pages[page, 1, :, places % size] = value.to(pages.dtype)
+    kept.write((page, 0, slice(None), places % size), plain_turn(key, cos, sin))
+    kept.write((page, 1, slice(None), places % size), value)
     return plain_turn(query, cos, sin)
 
 
