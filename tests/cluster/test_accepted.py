@@ -29,8 +29,13 @@ def roads(cluster: Cluster) -> None:
     """The definition of ModelRoad, as the platform's chart brings it."""
     file = helm.chart("glm-platform") / "files" / "modelroad-crd.yaml"
     cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={file}")
-    name = "crd/modelroads.glm-serve.io"
-    cluster.wait(name, "condition=Established", 30)
+    established(cluster, "modelroads.glm-serve.io", "ModelRoad")
+
+
+def established(cluster: Cluster, name: str, kind: str) -> None:
+    """Of conditions kubectl cannot ask a definition that is a moment old: it has none."""
+    cluster.wait(f"crd/{name}", f"jsonpath={{.status.acceptedNames.kind}}={kind}", 30)
+    cluster.wait(f"crd/{name}", "condition=Established", 30)
 
 
 @pytest.mark.usefixtures("roads")
@@ -79,7 +84,7 @@ def test_the_definition_of_kuberay_takes_the_rayservice(shared_namespace: Cluste
     """KUBERAY_CRDS: ray-operator/config/crd/bases of KubeRay 1.7; stays installed afterwards."""
     file = Path(os.environ["KUBERAY_CRDS"]) / "ray.io_rayservices.yaml"
     shared_namespace.kubectl("apply", "--server-side", f"--filename={file}")
-    shared_namespace.wait("crd/rayservices.ray.io", "condition=Established", 60)
+    established(shared_namespace, "rayservices.ray.io", "RayService")
     rendered = helm.objects(
         "glm-model", helm.chart("glm-model") / "ci" / "gpu-rayservice-values.yaml"
     )
