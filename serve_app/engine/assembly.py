@@ -4,8 +4,8 @@ from collections.abc import Collection
 from typing import Any
 
 from serve_app.engine.engine import Engine
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.grammars import Grammars
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.engine.runners import runner_for
 from serve_app.engine.tokenizer import ChatTokenizer, FastTokenizer
 from serve_app.messages import Sampling
@@ -38,5 +38,5 @@ def _grammars(
     tokenizer: ChatTokenizer, eos_ids: Collection[int], settings: EngineSettings
 ) -> Grammars:
     known = tokenizer.vocabulary
-    vocabulary = Vocabulary(known.token_bytes, known.control.values(), eos_ids)
-    return Grammars(vocabulary, settings.structure_max_bytes, settings.structure_compile_s)
+    alphabet = Alphabet(known.token_bytes, known.control.values(), eos_ids)
+    return Grammars(alphabet, settings.structure_max_bytes, settings.structure_compile_s)

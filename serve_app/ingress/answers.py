@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from serve_app.errors import HTTP_ERRORS
 from serve_app.ingress import body, failures, replies, wire
-from serve_app.ingress.admission import Admission
 from serve_app.ingress.cards import Cards
+from serve_app.ingress.entry import Entry
 from serve_app.ingress.envelopes import Envelopes
 from serve_app.ingress.hangup import attended, within
 from serve_app.ingress.sse import SseResponse
@@ -50,14 +50,14 @@ class Answers:
     ) -> None:
         self._kind = kind
         self._doors = doors
-        self._admission = Admission(cards, settings)
+        self._entry = Entry(cards, settings)
         self._envelopes = Envelopes(settings)
         self._settings = settings
         self._wall_clock = wall_clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         order = await self._read(Request(scope, receive))
-        card = self._admission.admit(order)
+        card = self._entry.admit(order)
         order = order.addressed(card.name)
         head = replies.Head(order.answer_id, int(self._wall_clock()), card)
         async with attended(receive):

@@ -21,7 +21,7 @@ from serve_app.ingress.border import Border
 from serve_app.ingress.cards import Cards
 from serve_app.ingress.readiness import Probe, Readiness
 from serve_app.ingress.request_ids import RequestIds
-from serve_app.ingress.vocabulary import Vocabulary
+from serve_app.ingress.tokenising import Tokenising
 from serve_app.pipeline import Doors
 from serve_app.settings import ServerSettings
 from serve_app.telemetry import Exchanges
@@ -50,7 +50,7 @@ def build(
     """The application; `wall_clock` gives Unix seconds, `clock` seconds that never go back."""
     readiness = Readiness(front.probe, front.doors.gate, front.settings, clock)
     desk = _Desk(front, readiness)
-    vocabulary = Vocabulary(front.doors, front.cards, front.settings)
+    tokenising = Tokenising(front.doors, front.cards, front.settings)
 
     def answers(kind: Kind) -> Answers:
         return Answers(kind, front.doors, front.cards, front.settings, wall_clock)
@@ -59,8 +59,8 @@ def build(
         routes=[
             Route("/v1/chat/completions", answers(CHAT), methods=["POST"]),
             Route("/v1/completions", answers(COMPLETIONS), methods=["POST"]),
-            Route("/tokenize", vocabulary.tokenize, methods=["POST"]),
-            Route("/detokenize", vocabulary.detokenize, methods=["POST"]),
+            Route("/tokenize", tokenising.tokenize, methods=["POST"]),
+            Route("/detokenize", tokenising.detokenize, methods=["POST"]),
             Route("/v1/models", desk.models),
             Route("/v1/models/{name:path}", desk.model),
             Route("/health", desk.health),

@@ -18,7 +18,7 @@ from serve_app.messages import (
 )
 from serve_app.pipeline.doors import OutputGuards
 from serve_app.pipeline.json_guard import JsonGuard
-from serve_app.pipeline.lanes import CallLane, Lane, Passed, TextLane, judge, without_banned
+from serve_app.pipeline.strands import CallStrand, Passed, Strand, TextStrand, judge, without_banned
 
 
 class Screen:
@@ -69,13 +69,13 @@ class Screen:
 
 
 class _Choice:
-    """The lanes of one choice: one a channel, one a tool call.
+    """The strands of one choice: one a channel, one a tool call.
 
     Where the answer turns from one to another the one behind gives out what it holds, so that a
     thought is complete before the words begin. It remembers what left, should it go on.
     """
 
-    __slots__ = ("_guards", "_key", "_lane", "_lanes", "_number", "ended", "verdict")
+    __slots__ = ("_guards", "_key", "_number", "_strand", "_strands", "ended", "verdict")
 
     def __init__(self, guards: OutputGuards, number: int, is_json: bool) -> None:
         self.ended = False
@@ -84,21 +84,21 @@ class _Choice:
         self._number = number
         self._key: Channel | int = Channel.CONTENT
         content = JsonGuard(guards.open()) if is_json else guards.open()
-        self._lane: Lane = TextLane(guards, number, Channel.CONTENT, content)
-        self._lanes: dict[Channel | int, Lane] = {self._key: self._lane}
+        self._strand: Strand = TextStrand(guards, number, Channel.CONTENT, content)
+        self._strands: dict[Channel | int, Strand] = {self._key: self._strand}
 
     def see(self, piece: Delta | ToolDelta) -> Passed:
         key = piece.channel if isinstance(piece, Delta) else piece.call
         if key == self._key:
-            return self._judged(self._lane.feed(piece), piece.usage)
-        rest = self._judged(self._lane.close(piece.usage), piece.usage)
+            return self._judged(self._strand.feed(piece), piece.usage)
+        rest = self._judged(self._strand.close(piece.usage), piece.usage)
         if self.ended:
             return rest
         self._turn(key)
-        return (*rest, *self._judged(self._lane.feed(piece), piece.usage))
+        return (*rest, *self._judged(self._strand.feed(piece), piece.usage))
 
     def end(self, finish: Finish) -> Passed:
-        rest = self._judged(self._lane.close(finish.usage), finish.usage)
+        rest = self._judged(self._strand.close(finish.usage), finish.usage)
         if self.ended:
             return rest
         self.ended = True
@@ -112,17 +112,17 @@ class _Choice:
         return replace(finish, spelt=None)
 
     def _turn(self, key: Channel | int) -> None:
-        if key not in self._lanes:
-            self._lanes[key] = self._fresh(key)
-        self._key, self._lane = key, self._lanes[key]
+        if key not in self._strands:
+            self._strands[key] = self._fresh(key)
+        self._key, self._strand = key, self._strands[key]
 
-    def _fresh(self, key: Channel | int) -> Lane:
+    def _fresh(self, key: Channel | int) -> Strand:
         if isinstance(key, Channel):
-            return TextLane(self._guards, self._number, key, self._guards.open())
-        return CallLane(self._guards, self._number, key)
+            return TextStrand(self._guards, self._number, key, self._guards.open())
+        return CallStrand(self._guards, self._number, key)
 
     def _judged(self, passed: Passed, usage: Usage) -> Passed:
-        self.verdict = self._lane.verdict
+        self.verdict = self._strand.verdict
         if self.verdict.action is Action.ALLOW:
             return passed
         self.ended = True

@@ -11,8 +11,8 @@ from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
 from serve_app.engine.draws import Draws
 from serve_app.engine.flight import Flight, Runner
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.grammars import Grammars
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch, Limits, Scheduler
 from serve_app.engine.sequence import Sequence
@@ -185,8 +185,8 @@ def grammars_of(tokenizer: ChatTokenizer, chosen: EngineSettings) -> Grammars:
     """An answer that a grammar binds ends as GLM's do."""
     known = tokenizer.vocabulary
     ends = (known.control["<|endoftext|>"], known.control["<|user|>"])
-    vocabulary = Vocabulary(known.token_bytes, known.control.values(), ends)
-    return Grammars(vocabulary, chosen.structure_max_bytes, chosen.structure_compile_s)
+    alphabet = Alphabet(known.token_bytes, known.control.values(), ends)
+    return Grammars(alphabet, chosen.structure_max_bytes, chosen.structure_compile_s)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from llguidance import LLMatcher
 
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.lark import HEAD
 from serve_app.engine.grammar.matcher import GuidedMatcher
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.messages import StructureKind
 from tests.engine.walks import ENDS, Room, allowed, encode, nano, takes_whole
 
@@ -75,8 +75,8 @@ def test_a_row_of_logits_may_be_longer_or_shorter_than_the_vocabulary(
 
 
 def test_tokens_that_stand_for_the_same_may_all_follow() -> None:
-    vocabulary = Vocabulary({0: b"", 1: b"a", 2: b"a", 3: b"b", 5: b""}, control=[0], ends=[0])
-    matcher = GuidedMatcher(LLMatcher(vocabulary.tokenizer, f'{HEAD}\nstart: "a"'))
+    alphabet = Alphabet({0: b"", 1: b"a", 2: b"a", 3: b"b", 5: b""}, control=[0], ends=[0])
+    matcher = GuidedMatcher(LLMatcher(alphabet.tokenizer, f'{HEAD}\nstart: "a"'))
     row = np.zeros(1, dtype=np.int32)
     matcher.allow(row)
     assert row[0] == 0b110

@@ -13,7 +13,7 @@ from serve_app.engine.grammar.grammars import Grammars
 from serve_app.errors import EngineFailed, InvalidRequest, Overloaded
 from serve_app.messages import Structure, StructureKind, Tool, ToolChoice, ToolMode
 from tests.engine.parts import until
-from tests.engine.walks import encode, nano_vocabulary, takes_whole
+from tests.engine.walks import encode, nano_alphabet, takes_whole
 
 # Forty patterns that must hold at once: nobody has seen the library come to an end with them.
 ENDLESS = {"allOf": [{"type": "string", "pattern": f"a.{{{n}}}b"} for n in range(1, 41)]}
@@ -30,14 +30,14 @@ def schema(source: Any) -> Form:
 
 @pytest.fixture
 async def grammars() -> AsyncIterator[Grammars]:
-    grammars = Grammars(nano_vocabulary(), max_bytes=2_000, compile_s=20.0)
+    grammars = Grammars(nano_alphabet(), max_bytes=2_000, compile_s=20.0)
     yield grammars
     await asyncio.to_thread(grammars.close)
 
 
 @pytest.fixture
 async def hasty() -> AsyncIterator[Grammars]:
-    grammars = Grammars(nano_vocabulary(), max_bytes=10_000, compile_s=0.2)
+    grammars = Grammars(nano_alphabet(), max_bytes=10_000, compile_s=0.2)
     yield grammars
     await asyncio.to_thread(grammars.close)
 
@@ -125,7 +125,7 @@ async def test_whoever_leaves_does_not_take_it_from_the_others(grammars: Grammar
 
 async def test_too_many_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_AT_ONCE", 1)
-    patient = Grammars(nano_vocabulary(), max_bytes=10_000, compile_s=LONG_S)
+    patient = Grammars(nano_alphabet(), max_bytes=10_000, compile_s=LONG_S)
     under_way = asyncio.create_task(patient.compile(schema(ENDLESS)))
     await until(lambda: patient._known)
     with pytest.raises(Overloaded):
@@ -136,7 +136,7 @@ async def test_too_many_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_closing_ends_what_is_under_way() -> None:
-    patient = Grammars(nano_vocabulary(), max_bytes=10_000, compile_s=LONG_S)
+    patient = Grammars(nano_alphabet(), max_bytes=10_000, compile_s=LONG_S)
     under_way = asyncio.create_task(patient.compile(schema(ENDLESS)))
     await until(lambda: any(prover._process for prover in patient._provers))
     await asyncio.to_thread(patient.close)
@@ -146,7 +146,7 @@ async def test_closing_ends_what_is_under_way() -> None:
 
 
 async def test_closing_fails_also_what_has_not_begun() -> None:
-    patient = Grammars(nano_vocabulary(), max_bytes=10_000, compile_s=LONG_S)
+    patient = Grammars(nano_alphabet(), max_bytes=10_000, compile_s=LONG_S)
     endless = [schema(ENDLESS | {"title": str(number)}) for number in range(3)]
     under_way = [asyncio.create_task(patient.compile(form)) for form in endless]
     await until(lambda: all(prover._process for prover in patient._provers))

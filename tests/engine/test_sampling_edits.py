@@ -12,9 +12,9 @@ from transformers import RepetitionPenaltyLogitsProcessor
 
 from serve_app.engine.batch import Row
 from serve_app.engine.choice import Choice
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.lark import HEAD
 from serve_app.engine.grammar.matcher import GuidedMatcher
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.engine.sampling.sampler import Sampler
 from serve_app.engine.sampling.tally import Tally
 from tests.engine.lots import Lost, Only, choose, edited, logits_of, row
@@ -135,7 +135,7 @@ def test_a_row_whose_grammar_allows_nothing_fails_alone(temperature: float) -> N
 def test_an_answer_follows_a_real_grammar_to_its_end() -> None:
     """There are more logits than the vocabulary has tokens, and they know nothing of grammar."""
     letters = {ord(letter): letter.encode() for letter in "abcdefgh"}
-    tokenizer = Vocabulary(letters, control=(), ends=[1]).tokenizer
+    tokenizer = Alphabet(letters, control=(), ends=[1]).tokenizer
     guide = GuidedMatcher(LLMatcher(tokenizer, f"{HEAD}\nstart: /a(bc|de){{3}}h/"))
     written: list[int] = []
     while 1 not in written:

@@ -8,11 +8,11 @@ from functools import cache
 import numpy as np
 from tokenizers import Tokenizer
 
-from serve_app.engine.dialects.vocabulary import Vocabulary as Known
+from serve_app.engine.dialects.vocabulary import Vocabulary
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.form import Form, Opening, Part
 from serve_app.engine.grammar.grammars import Grammars
 from serve_app.engine.grammar.matcher import Matcher
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.messages import Structure, StructureKind
 from serve_app.models import catalogue
 from serve_app.settings import ModelSettings
@@ -22,21 +22,21 @@ CLOSERS = (b'"', b"}", b"]")  # a string ends before its object, and an object b
 
 
 @cache
-def nano() -> Known:
+def nano() -> Vocabulary:
     folder = catalogue.find(ModelSettings()).path
-    return Known(Tokenizer.from_file(str(folder / "tokenizer.json")))
+    return Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
 
 
 @cache
-def nano_vocabulary() -> Vocabulary:
-    return Vocabulary(nano().token_bytes, nano().control.values(), ENDS)
+def nano_alphabet() -> Alphabet:
+    return Alphabet(nano().token_bytes, nano().control.values(), ENDS)
 
 
 class Room:
     """Grammars that are waited for."""
 
     def __init__(self, max_bytes: int = 65_536, compile_s: float = 20.0) -> None:
-        self.grammars = Grammars(nano_vocabulary(), max_bytes, compile_s)
+        self.grammars = Grammars(nano_alphabet(), max_bytes, compile_s)
 
     def matcher(self, form: Form) -> Matcher:
         matcher = asyncio.run(self.grammars.compile(form))

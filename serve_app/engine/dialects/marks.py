@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
 
-from serve_app.engine.dialects.watch import Watch
+from serve_app.engine.dialects.finder import Finder
 
 
 class Mark(Enum):
@@ -37,7 +37,7 @@ TAGS = frozenset(mark.value for mark in Mark if mark not in ROLES) | {
     "</tool_response>",
 }
 SIGNS = "\\ud800-\\udfff"  # for a pattern: all characters that can stand for a mark
-TURNS = Watch(_SIGNS[mark] for mark in ROLES)
+TURNS = Finder(_SIGNS[mark] for mark in ROLES)
 
 
 class Marks:
@@ -56,7 +56,7 @@ class Marks:
         }
         self.meaning = {word: mark for mark, word in self._words.items()}
         self._control = control
-        self._watch = lru_cache(lambda marks: Watch(map(self.word, marks)))
+        self._finder = lru_cache(lambda marks: Finder(map(self.word, marks)))
 
     def without_roles(self) -> "Marks":
         """For answers in which roles divide nothing."""
@@ -71,9 +71,9 @@ class Marks:
         """How the mark stands in text that is read."""
         return self._words[mark]
 
-    def watch(self, marks: Iterable[Mark]) -> Watch:
+    def finder(self, marks: Iterable[Mark]) -> Finder:
         """Look for some marks; the same ones are looked for in many answers."""
-        return self._watch(frozenset(marks))
+        return self._finder(frozenset(marks))
 
 
 def shown(text: str) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from serve_app.engine.dialects.calling import Call, Calls, Progress, opened
+from serve_app.engine.dialects.finder import Finder, Found, by_end
 from serve_app.engine.dialects.marks import ROLES, SIGNS, Mark, Marks, shown
 from serve_app.engine.dialects.pieces import CallOpened, Piece, Text
 from serve_app.engine.dialects.tape import Tape
-from serve_app.engine.dialects.watch import Found, Watch, order
 from serve_app.messages import Channel
 
 _MARGIN = 16  # line feeds at most beside a mark; a model that repeats itself writes more
@@ -77,8 +77,8 @@ class Speech:
         self._state = manner.begins
         self._margin = manner.first_margin
         self._exits = {state: manner.exits(state) for state in _EXITS}
-        self._marks = {state: manner.marks.watch(exits) for state, exits in self._exits.items()}
-        self._stops = Watch(manner.stop)
+        self._marks = {state: manner.marks.finder(exits) for state, exits in self._exits.items()}
+        self._stops = Finder(manner.stop)
         self._all = self._stops | self._marks[State.CONTENT]
         self._holds_line_feeds = Mark.THINK in self._exits[State.CONTENT] or bool(
             manner.calls and manner.calls.marked
@@ -170,12 +170,12 @@ class Speech:
         if self._state is not State.CONTENT or not self._stops.words:
             return found
         stop = self._stops.find(text, max(0, self._stops_from - self._tape.begin))
-        return min((each for each in (found, stop) if each), default=None, key=order)
+        return min((each for each in (found, stop) if each), default=None, key=by_end)
 
     def _certain(self, text: str) -> int:
         """How much of the text no mark, stop string or margin can take back."""
-        watch = self._all if self._state is State.CONTENT else self._marks[self._state]
-        return self._before_margin(text, watch.safe(text))
+        finder = self._all if self._state is State.CONTENT else self._marks[self._state]
+        return self._before_margin(text, finder.safe(text))
 
     def _before_margin(self, text: str, end: int) -> int:
         if self._state is State.CONTENT and not self._holds_line_feeds:
@@ -228,9 +228,9 @@ class Speech:
         self._state = State.HEAD if done else State.CONTENT
 
 
-def _starts(watch: Watch, *, line_feeds: bool) -> re.Pattern[str]:
+def _starts(finder: Finder, *, line_feeds: bool) -> re.Pattern[str]:
     """What finds a letter with which something begins that may not be shown at once."""
-    letters = {word[0] for word in watch.words} | ({"\n"} if line_feeds else set())
+    letters = {word[0] for word in finder.words} | ({"\n"} if line_feeds else set())
     return re.compile(f"[{SIGNS}{re.escape(''.join(sorted(letters)))}]")
 
 

@@ -47,7 +47,7 @@ class TaggedCalls:
     def __init__(self, offer: Offer, marks: Marks) -> None:
         self.offer = offer
         self.marks = marks
-        self.watches = {state: marks.watch(exits) for state, exits in _EXITS.items()}
+        self.finders = {state: marks.finder(exits) for state, exits in _EXITS.items()}
         self.begins = marks.word(Mark.CALL)
 
     def is_name(self, text: str) -> bool:
@@ -91,9 +91,9 @@ class TaggedCall:
                 yield verdict
                 return
         while self._state is not State.CLOSED:
-            watch = self._calls.watches[self._state]
-            found = watch.find(tape.text)
-            untouched = len(tape.text) if over else watch.safe(tape.text)
+            finder = self._calls.finders[self._state]
+            found = finder.find(tape.text)
+            untouched = len(tape.text) if over else finder.safe(tape.text)
             yield from self._keep(*tape.take(found.at if found else untouched))
             if not found:
                 yield from self._cut() if over else ()
@@ -104,10 +104,10 @@ class TaggedCall:
 
     def _open(self, tape: Tape, *, over: bool) -> Generator[Piece, None, Progress | None]:
         """Return how far it came, or None once the call has its name."""
-        watch, begin = self._calls.watches[State.NAME], len(self._calls.begins)
+        finder, begin = self._calls.finders[State.NAME], len(self._calls.begins)
         rest = tape.text[begin:]
-        found = watch.find(rest)
-        line = rest[: found.at if found else watch.safe(rest)]
+        found = finder.find(rest)
+        line = rest[: found.at if found else finder.safe(rest)]
         if found and self._calls.is_name(line):
             tape.drop(begin + found.at)
             yield from self._named(line.strip())

@@ -9,6 +9,7 @@ from threading import Lock
 
 from llguidance import LLMatcher
 
+from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.calls import Hold
 from serve_app.engine.grammar.form import Form
 from serve_app.engine.grammar.language import language
@@ -16,7 +17,6 @@ from serve_app.engine.grammar.limits import LIMITS
 from serve_app.engine.grammar.matcher import GuidedMatcher, Matcher
 from serve_app.engine.grammar.prover import Prover
 from serve_app.engine.grammar.refusal import blame, noun, refused
-from serve_app.engine.grammar.vocabulary import Vocabulary
 from serve_app.errors import EngineFailed, InvalidRequest, Overloaded
 
 _REMEMBERED = 128  # grammars
@@ -27,9 +27,9 @@ _MOST_AT_ONCE = 64  # grammars under way; more are refused
 class Grammars:
     """One model's grammars; `close` ends the threads and processes."""
 
-    def __init__(self, vocabulary: Vocabulary, max_bytes: int, compile_s: float) -> None:
+    def __init__(self, alphabet: Alphabet, max_bytes: int, compile_s: float) -> None:
         """Of one request the sources may take `max_bytes`, of CPU the work `compile_s`."""
-        self._tokenizer = vocabulary.tokenizer
+        self._tokenizer = alphabet.tokenizer
         self._max_bytes = max_bytes
         self._known: OrderedDict[Form, Future[GuidedMatcher]] = OrderedDict()
         self._lock = Lock()  # guards what is known, and each matcher while it is copied

@@ -9,7 +9,7 @@ from serve_app.settings import ServerSettings
 _LONGEST_TOKEN = 128  # characters: a run of spaces in GLM-4's vocabulary, which grew from cl100k
 
 
-class Admission:
+class Entry:
     """Knows the models and the limits of the settings."""
 
     def __init__(self, cards: Cards, settings: ServerSettings) -> None:

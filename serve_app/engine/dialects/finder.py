@@ -11,12 +11,12 @@ class Found(NamedTuple):
     word: str
 
 
-def order(found: Found) -> tuple[int, int]:
+def by_end(found: Found) -> tuple[int, int]:
     """By end, then by beginning."""
     return found.at + len(found.word), found.at
 
 
-class Watch:
+class Finder:
     """Looks for some words; keeps no state."""
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -24,8 +24,8 @@ class Watch:
         self._beginnings = {word[:end] for word in self.words for end in range(1, len(word))}
         self._longest = max(map(len, self._beginnings), default=0)
 
-    def __or__(self, other: "Watch") -> "Watch":
-        return Watch(self.words | other.words) if self.words else other
+    def __or__(self, other: "Finder") -> "Finder":
+        return Finder(self.words | other.words) if self.words else other
 
     def find(self, text: str, after: int = 0) -> Found | None:
         """The word that is complete first, but not within the first `after` characters.
@@ -33,7 +33,7 @@ class Watch:
         Of several that end at one place, the longest.
         """
         begins = ((text.find(w, max(0, after - len(w) + 1)), w) for w in self.words)
-        return min((Found(at, w) for at, w in begins if at >= 0), default=None, key=order)
+        return min((Found(at, w) for at, w in begins if at >= 0), default=None, key=by_end)
 
     def safe(self, text: str) -> int:
         """How many characters from the left no unfinished word can reach."""

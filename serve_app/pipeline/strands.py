@@ -21,7 +21,7 @@ from serve_app.pipeline.json_guard import JsonGuard
 Passed = tuple[Event, ...]
 
 
-class Lane(Protocol):
+class Strand(Protocol):
     """Gives of what it is fed what may leave; a verdict of BLOCK ends it."""
 
     @property
@@ -34,7 +34,7 @@ class Lane(Protocol):
         ...
 
 
-class TextLane:
+class TextStrand:
     """One channel of one choice; chances leave when all the text they came with has left."""
 
     __slots__ = ("_channel", "_choice", "_fed", "_guard", "_guards", "_left", "_waiting")
@@ -80,7 +80,7 @@ class TextLane:
         return tuple(ripe)
 
 
-class CallLane:
+class CallStrand:
     """One tool call of one choice: its name, which is whole when it comes, and its arguments."""
 
     __slots__ = ("_arguments", "_call", "_choice", "_guards", "verdict")

@@ -10,15 +10,15 @@ from starlette.responses import Response
 
 from serve_app.errors import InvalidRequest, TooLong
 from serve_app.ingress import body, wire
-from serve_app.ingress.admission import check_size
 from serve_app.ingress.cards import Cards
+from serve_app.ingress.entry import check_size
 from serve_app.ingress.envelopes import Envelopes
 from serve_app.messages import ModelCard
 from serve_app.pipeline import Doors
 from serve_app.settings import ServerSettings
 
 
-class Vocabulary:
+class Tokenising:
     """Asks a model replica; nothing is generated, and what was sent goes back to its sender."""
 
     def __init__(self, doors: Doors, cards: Cards, settings: ServerSettings) -> None:

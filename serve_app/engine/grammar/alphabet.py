@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from llguidance import LLTokenizer, TokenizerWrapper
 
 
-class Vocabulary:
+class Alphabet:
     """What each token stands for; building it takes a second for 150,000 tokens."""
 
     def __init__(
