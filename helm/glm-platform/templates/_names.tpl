@@ -32,9 +32,10 @@ app.kubernetes.io/name: glm-platform
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{- define "glm-platform.controllerSelector" -}}
-{{ include "glm-platform.selector" . }}
-app.kubernetes.io/component: controller
+{{/* A dict of root and component. */}}
+{{- define "glm-platform.componentSelector" -}}
+{{ include "glm-platform.selector" .root }}
+app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "glm-platform.monitored" -}}
