@@ -7,14 +7,16 @@
 # make image         build the image with docker; IMAGE=name:tag BASE=python:3.12-slim-bookworm
 # make bench   engine, serving path and guard against named peers, on this machine
 # make fuzz    100,000 random requests at the engine's door
+# make lm-eval lm-evaluation-harness, unchanged, against a server it starts
 # make lock    resolve the lock files anew
-.PHONY: serve test check cluster cluster-down test-cluster image bench fuzz lock setup
+.PHONY: serve test check cluster cluster-down test-cluster image bench fuzz lm-eval lock setup
 
 PYTHON ?= python3
 BIN := .venv/bin
 PRODUCT := .venv/.product
 SETUP := .venv/.complete
 CLIENTS := .venv-clients/.complete
+LM_EVAL := .venv-lm-eval/.complete
 
 serve: $(PRODUCT)
 	@$(BIN)/glm-serve serve
@@ -85,6 +87,15 @@ $(CLIENTS): .venv/bin/uv tests/clients/requirements.lock
 	@$(BIN)/uv pip install --quiet --python .venv-clients/bin/python --require-hashes -r tests/clients/requirements.lock
 	@touch $@
 
+lm-eval: $(SETUP) $(LM_EVAL)
+	$(BIN)/python -m tests.served.lm_eval
+
+$(LM_EVAL): .venv/bin/uv tests/clients/lm_eval/requirements.lock
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lm-eval
+	@$(BIN)/uv pip install --quiet --python .venv-lm-eval/bin/python --require-hashes -r tests/clients/lm_eval/requirements.lock
+	@touch $@
+
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate tests/clients/lm_eval/requirements.in -o tests/clients/lm_eval/requirements.lock

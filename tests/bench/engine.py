@@ -99,13 +99,21 @@ class Ids:
     def add(self, token: int) -> list[Piece]:
         return [Text(chr(LETTERS + token))]
 
+    end = add
+
     def close(self) -> list[Piece]:
         return []
 
     def form(self, _: Request) -> None: ...
 
-    def check(self, ids: Sequence[int]) -> Sequence[int]:
+    def check(self, ids: Sequence[int], param: str) -> Sequence[int]:
         return ids
+
+    def spellings(self, word: str) -> list[list[int]]:
+        return [[ord(letter) - LETTERS for letter in word]]
+
+    def control(self, token: int) -> str:
+        return ""
 
     def spell(self, ids: Iterable[int]) -> str:
         return "".join(chr(LETTERS + token) for token in ids)
