@@ -1,6 +1,7 @@
 """The cluster of the environment (KUBECONFIG), or one that is brought up on this machine.
 
-Elsewhere GLM_IMAGE names the product's image, by digest, where that cluster can pull it.
+Elsewhere GLM_IMAGE names the product's image, by digest, where that cluster can pull it, and
+GLM_NEXT_IMAGE another build of it.
 """
 
 import os
@@ -32,6 +33,12 @@ def cluster() -> Cluster:
 def image(cluster: Cluster) -> str:
     """The product's, of this tree, by its digest."""
     return os.environ.get("GLM_IMAGE") or product.image()
+
+
+@pytest.fixture(scope="session")
+def next_image(image: str) -> str:
+    """The same code under another digest, as the next build of a pipeline has one."""
+    return os.environ.get("GLM_NEXT_IMAGE") or product.image("next", REVISION="next")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster.node import daemons, places
-from tests.cluster.node.shell import run
+from tests.cluster.node.shell import run_logged
 
 REGISTRY = "localhost:5000"
 
@@ -41,7 +41,8 @@ def running() -> Iterator[None]:
 def build(wanted: Build) -> str:
     """Return the image's digest; layers that are there already are not made again."""
     said = places.NODE / "build.json"
-    run(
+    run_logged(
+        places.LOGS / "build.log",
         places.BIN / "buildctl",
         f"--addr=unix://{places.RUN}/buildkit/buildkitd.sock",
         *("build", "--frontend=dockerfile.v0", "--progress=plain"),

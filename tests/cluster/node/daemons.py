@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tests.cluster.node import house, network, places
 from tests.cluster.node.first import HOSTNAME
-from tests.cluster.node.shell import run, succeeds, wait_for
+from tests.cluster.node.shell import Failed, run, succeeds, wait_for
 
 _PKI = "/var/lib/kubernetes/pki"
-_KUBECONFIG = "--kubeconfig=/var/lib/kubernetes/kubeconfig"
+_KUBECONFIG = "--kubeconfig=/var/lib/kubeconfig"
 _ETCD = "http://127.0.0.1:2379"
 _START_S = 60.0
 
@@ -151,13 +151,16 @@ ALL = (*STORES, *CONTROL_PLANE, *NODE)
 
 
 def start(*daemons: Daemon) -> None:
-    """All of them, then wait until each serves; raises shell.Failed, which names its log."""
+    """All of them, then wait until each serves; raises shell.Failed with the end of its log."""
     for daemon in daemons:
         if daemon.name not in house.processes():
             house.start(daemon.path, *daemon.arguments)
     for daemon in daemons:
-        log = places.LOGS / f"{daemon.name}.log"
-        wait_for(f"{daemon.name} serves (its log is {log})", daemon.serves, _START_S)
+        try:
+            wait_for(f"{daemon.name} serves", daemon.serves, _START_S)
+        except Failed as failure:
+            log = places.LOGS / f"{daemon.name}.log"
+            raise Failed(f"{failure}; {run('tail', '--lines=5', log)}") from None
 
 
 def stop(*daemons: Daemon, seconds: float = 10.0) -> None:

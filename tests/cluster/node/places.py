@@ -20,7 +20,7 @@ REGISTRY = CACHE / "registry"
 # Of one run: made by `up`, removed by `down`.
 NODE = CACHE / "node"  # /var/lib of the node
 KUBERNETES = NODE / "kubernetes"  # its keys and configuration
-KUBECONFIG = KUBERNETES / "kubeconfig"
+KUBECONFIG = NODE / "kubeconfig"
 BEFORE = NODE / "before.json"  # what `down` puts back
 RUN = Path("/run/glm-serve-cluster")  # /run of the node
 

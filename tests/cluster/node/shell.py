@@ -37,6 +37,15 @@ def run(
     return done.stdout
 
 
+def run_logged(log: Path, *command: str | Path) -> None:
+    """What takes long can be watched in its log, whose end is told if it fails."""
+    with log.open("ab") as lines:
+        done = subprocess.run(command, stdout=lines, stderr=lines, check=False)
+    if done.returncode:
+        last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+        raise Failed("\n".join((f"exit code {done.returncode}; {log} ends with", *last)))
+
+
 def succeeds(*command: str | Path) -> bool:
     """Ask a question whose answer is an exit code."""
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
