@@ -106,13 +106,13 @@ class Ids:
 
     def form(self, _: Request) -> None: ...
 
-    def check(self, ids: Sequence[int], param: str) -> Sequence[int]:
+    def check(self, ids: Sequence[int], _: str) -> Sequence[int]:
         return ids
 
     def spellings(self, word: str) -> list[list[int]]:
         return [[ord(letter) - LETTERS for letter in word]]
 
-    def control(self, token: int) -> str:
+    def control(self, _: int) -> str:
         return ""
 
     def spell(self, ids: Iterable[int]) -> str:

@@ -25,7 +25,9 @@ from serve_app.messages import (
     Caller,
     ChatRequest,
     CompletionRequest,
+    Ending,
     Finish,
+    Handling,
     Message,
     Request,
     Role,
@@ -54,6 +56,9 @@ STRUCTURES = (
     Structure(StructureKind.JSON_SCHEMA, '{"type": "object", "required": ["a"]}'),
     Structure(StructureKind.JSON_SCHEMA, '{"type": "nonsense"}'),
     Structure(StructureKind.JSON_SCHEMA, "not json"),
+    Structure(StructureKind.JSON_SCHEMA, '{"uniqueItems": true}', strict=False),
+    Structure(StructureKind.GRAMMAR, "root ::= [a-c]+"),
+    Structure(StructureKind.GRAMMAR, 'start: "yes" | other'),
 )
 TOOLS = (
     Tool("weather", "of a city", '{"type": "object", "properties": {"city": {"type": "string"}}}'),
@@ -81,6 +86,10 @@ WISHES: Mapping[str, Draw] = {
     "n": lambda chance: chance.choice((-1, 0, 1, 1, 2, 3)),
     "logprobs": lambda chance: chance.choice((-1, 0, 1, 20, 21)),
     "prompt_logprobs": lambda chance: chance.choice((-1, 0, 1, 20, 21)),
+    "bad_words": lambda chance: tuple(chance.choices(("", "a", " the", "你", "\ud800"), k=2)),
+    "allowed_token_ids": lambda chance: tuple(chance.choices((0, 4, 5, 511, 10**9), k=2)),
+    "keeps_stop": lambda chance: chance.random() < 0.5,
+    "hides_special": lambda chance: chance.random() < 0.5,
 }
 
 
@@ -89,6 +98,11 @@ def sampling(chance: random.Random) -> Sampling:
     wished = chance.sample(sorted(WISHES), k=chance.choice((0, 1, 1, 2, 2, 8)))
     wishes = {name: WISHES[name](chance) for name in wished}
     return Sampling(max_tokens=chance.choice(LENGTHS), **wishes)
+
+
+def handling(chance: random.Random) -> Handling:
+    last = chance.choice((None, None, None, -1, 0, 5, 10**6))
+    return Handling(last, chance.choice(("", "", "salt")), chance.random() < 0.2)
 
 
 def request(chance: random.Random, number: int) -> Request:
@@ -101,18 +115,24 @@ def request(chance: random.Random, number: int) -> Request:
         "caller": Caller(chance.choice(("acme", "globex", ""))),
         "structure": chance.choice(STRUCTURES) if chance.random() < 0.03 else None,
         "urgency": urgency,
+        "handling": handling(chance),
     }
     if chance.random() < 0.3:
         ids = tuple(chance.choices((-1, 0, 5, 100, 511, 512, 10**9), k=chance.randrange(4)))
         prompt = chance.choice((ids, chance.choice(TEXTS)))
-        return CompletionRequest(prompt=prompt, echo=chance.random() < 0.5, **common)
+        has_prefix = chance.random() < 0.5
+        return CompletionRequest(
+            prompt=prompt, echo=chance.random() < 0.5, has_prefix=has_prefix, **common
+        )
     roles = chance.choices(list(Role), k=chance.randrange(4))
     messages = tuple(Message(role, chance.choice(TEXTS)) for role in roles)
-    plain = ChatRequest(messages=messages, **common)
+    ending = chance.choice((Ending.ANSWER, Ending.ANSWER, Ending.NOTHING, Ending.CONTINUED))
+    plain = ChatRequest(messages=messages, ending=ending, **common)
     if chance.random() < 0.97:
         return plain
     tools = tuple(chance.sample(TOOLS, k=chance.randrange(3)))
-    choice = ToolChoice(chance.choice(list(ToolMode)), chance.choice((None, "time", "nobody")))
+    name, allowed = chance.choice((None, "time", "nobody")), chance.choice(((), ("time",)))
+    choice = ToolChoice(chance.choice(list(ToolMode)), name, allowed)
     return replace(plain, tools=tools, tool_choice=choice)
 
 
