@@ -173,10 +173,13 @@ def test_metrics_and_health_are_served(metrics: Metrics) -> None:
 def test_a_fault_point_kills_only_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr("os.kill", lambda _pid, number: killed.append(number))
-    fault = faults.from_environment({faults.VARIABLE: "Canary:status-written"})
+    places = "Canary:status-written,Promoted:recorded"
+    fault = faults.from_environment({faults.VARIABLE: places})
     fault("Canary:route-written")
     assert killed == []
     fault("Canary:status-written")
     assert killed == [9]
+    fault("Promoted:recorded")
+    assert killed == [9, 9]
     faults.from_environment({})("Canary:status-written")
-    assert killed == [9]
+    assert killed == [9, 9]

@@ -1,0 +1,162 @@
+"""The road on a real API server: what it admits, and what survives a SIGKILL at any point."""
+
+import json
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.kube import Cluster, Refused
+from tests.cluster.roads import (
+    CRD,
+    PATIENCE_S,
+    VERSIONS,
+    Road,
+    kept_alive,
+    prometheus,
+    road,
+    until,
+    version,
+)
+
+pytestmark = pytest.mark.timeout(600)
+ROLLBACK_S = 1.0
+PHASES = ("Evaluating", "Mirroring", "Canary", "Promoted", "RolledBack")
+STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
+
+
+@pytest.fixture
+def laid(namespace: Cluster) -> Iterator[Road]:
+    """Not yet looked at by anybody."""
+    namespace.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
+    namespace.kubectl("wait", "crd/modelroads.glm-serve.io", "--for=condition=Established")
+    namespace.apply(*(each for name in VERSIONS for each in version(name)), road())
+    with prometheus() as numbers:
+        yield Road(namespace, numbers)
+
+
+@pytest.fixture
+def walked(laid: Road) -> Iterator[Road]:
+    """With a controller that has adopted v1."""
+    with kept_alive(lambda: laid.controller("a")):
+        until(lambda: laid.status.get("stable") == "v1" and bool(laid.shares), "v1")
+        yield laid
+
+
+def test_a_good_candidate_reaches_everybody_and_the_ledger_tells_it_whole(walked: Road) -> None:
+    assert walked.glm("release", "v2").returncode == 0
+    waited = walked.glm("wait", "promoted", "--version", "v2", "--timeout", str(PATIENCE_S))
+    assert waited.returncode == 0, waited.stderr
+    assert walked.shares == {"glm-v2": 100}
+    until(lambda: len(records(walked)) == walked.status["transitions"], "the ledger")
+    assert [each["body"]["to"] for each in records(walked)] == [
+        "Stable", "Evaluating", "Mirroring", "Canary", "Canary", "Canary", "Promoted",
+    ]  # fmt: skip
+    reasons = [each["reason"] for each in json.loads(walked.glm("events", "-o", "json").stdout)]
+    assert reasons[-1] == "LastStepPassed"
+
+
+def records(walked: Road) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in walked.glm("history", "-o", "json").stdout.splitlines()]
+
+
+def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
+    walked.numbers.sick.add("v2")
+    walked.glm("release", "v2")
+    walked.until("RolledBack")
+    assert walked.shares == {"glm-v1": 100}
+    assert "success-rate" in walked.glm("why").stdout
+    refused = walked.glm("release", "v3")
+    assert refused.returncode == 1
+    assert walked.status["hold"]["id"] in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"candidate": "v9"}, "candidate must be one of versions"),
+        ({"rollbackTo": "v3"}, "rollbackTo must be one of status.stables"),
+        ({"versions": [{"name": "v2"}], "stable": "v2"}, "has traffic cannot be removed"),
+        ({"policy": {"canary": [{"weight": 10}, {"weight": 5}]}}, "weights must rise"),
+        ({"policy": {"canary": [{"weight": 100}]}}, "less than or equal to 99"),
+        ({"policy": {"mirror": {"duration": "9m", "deadline": "1m"}}}, "deadline must be longer"),
+        ({"advanceTo": "canary-7"}, "advanceTo must be"),
+        ({"policy": {"interval": "soon"}}, "interval"),
+    ],
+)
+def test_nonsense_is_refused_in_words(walked: Road, wish: dict[str, Any], told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        walked.wish(**wish)
+
+
+def test_a_transition_that_is_not_in_the_table_is_refused(walked: Road) -> None:
+    patch = json.dumps({"status": {"phase": "Promoted"}})
+    with pytest.raises(Refused, match="no such transition"):
+        walked.cluster.kubectl(
+            *("patch", "modelroad", "glm", "--subresource=status", "--type=merge"),
+            f"--patch={patch}",
+        )
+
+
+def test_a_second_pipeline_is_told_of_the_first(walked: Road) -> None:
+    walked.glm("release", "v2", "--advance-to", "mirror")
+    walked.until("Mirroring")
+    assert "v2 is under way" in walked.glm("release", "v3").stderr
+    with pytest.raises(Refused, match="another release is under way"):
+        walked.wish(candidate="v3")
+
+
+def test_a_route_that_somebody_edited_follows_the_road_again(walked: Road) -> None:
+    patch = json.dumps(
+        [{"op": "replace", "path": "/spec/rules/4/backendRefs/0/weight", "value": 1}]
+    )
+    walked.cluster.kubectl("patch", "httproute", "glm", "--type=json", f"--patch={patch}")
+    until(lambda: walked.shares == {"glm-v1": 100}, "the weights of the road")
+    until(lambda: "RouteRestored" in walked.glm("events", "-o", "json").stdout, "the Event")
+
+
+@pytest.mark.parametrize("act", ["status-written", "route-written", "recorded"])
+def test_a_controller_killed_in_every_phase_leaves_the_right_end(laid: Road, act: str) -> None:
+    fault = ",".join(f"{phase}:{act}" for phase in PHASES)
+    with kept_alive(lambda: laid.controller("a", fault)) as codes:
+        until(lambda: laid.status.get("stable") == "v1", "v1")
+        laid.glm("release", "v2")
+        laid.until("Promoted")
+        until(lambda: laid.shares == {"glm-v2": 100}, "v2 on the route")
+        laid.wish(rollbackTo="v1")
+        laid.until("RolledBack")
+        until(lambda: laid.shares == {"glm-v1": 100}, "v1 on the route")
+        until(lambda: len(records(laid)) == laid.status["transitions"], "the ledger")
+        until(lambda: codes.count(-signal.SIGKILL) == laid.status["transitions"] - 1, "the deaths")
+
+
+def test_another_controller_takes_over_from_one_that_was_killed(laid: Road) -> None:
+    first = laid.controller("a")
+    until(lambda: laid.status.get("stable") == "v1", "v1")
+    second = laid.controller("b")
+    try:
+        first.kill()
+        first.wait()
+        laid.glm("release", "v2")
+        laid.until("Promoted")
+        lease = laid.cluster.get("lease", "glm-road-controller")
+        assert lease["spec"]["holderIdentity"] == "b"
+    finally:
+        second.terminate()
+        second.wait()
+
+
+def test_a_rollback_in_the_middle_of_every_step_takes_less_than_a_second(walked: Road) -> None:
+    """From the wish to the weights on the route; the controller is awake all the time."""
+    walked.glm("release", "v2", "--advance-to", STEPS[0])
+    for number, step in enumerate(STEPS):
+        until(lambda step=step: walked.status.get("step") == step, step)  # type: ignore[misc]
+        told = walked.glm("rollback", "--to", "v1", "-o", "json")
+        assert told.returncode == 0, told.stderr
+        assert json.loads(told.stdout)["seconds"] <= ROLLBACK_S, step
+        assert walked.shares == {"glm-v1": 100}
+        if number + 1 < len(STEPS):
+            hold = walked.status["hold"]["id"]
+            words = ("--again", "--override-hold", hold, "--advance-to", STEPS[number + 1])
+            assert walked.glm("release", "v2", *words).returncode == 0
