@@ -8,8 +8,8 @@ from typing import Final
 VARIABLE: Final = "GLM_ROAD_FAULT"
 """`<phase>:<act>`, such as `Canary:status-written`, several with commas between them.
 
-Acts are those of `controller.py`. A place is passed once in each transition, so a controller that is
-started again goes on from there."""
+Acts are those of `controller.py`. A place is passed once in each transition, so a controller that
+is started again goes on from there."""
 
 Fault = Callable[[str], None]
 
