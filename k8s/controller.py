@@ -138,9 +138,11 @@ class Controller:
         if status.candidate is None or status.stable is None or status.step_started_at is None:
             return None
         versions = (status.stable, status.candidate)
-        window_s = look.wall - status.step_started_at
-        every_s = road.spec.policy.interval
-        return memory.gauge.read(status.transitions, versions, window_s, every_s)
+        policy = road.spec.policy
+        window_s = look.wall - status.step_started_at - policy.settle
+        if window_s < 0:
+            return None
+        return memory.gauge.read(status.transitions, versions, window_s, policy.interval)
 
     def _restarts(self, road: Road, memory: _Memory) -> int:
         """Of the candidate's containers since this controller first saw the step."""

@@ -100,6 +100,8 @@ class Policy:
     gates: Thresholds = field(default_factory=Thresholds)
     interval: Seconds = 10.0
     """Between two looks at the numbers."""
+    settle: Seconds = 0.0
+    """At the start of a step, while caches are cold: its numbers are not looked at."""
     keep: int = 3
     """Former stable versions to go back to."""
     warm: int = 1

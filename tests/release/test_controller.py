@@ -4,7 +4,7 @@ import pytest
 
 from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
-from k8s.road import Outcome, Phase
+from k8s.road import Outcome, Phase, Policy
 from tests.release.worlds import HEALTHY, SICK, Crash, Town
 
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
@@ -112,6 +112,15 @@ def test_a_container_that_ends_under_users_sends_the_candidate_home(town: Town) 
     at(town, "canary-1")
     assert town.look(after=11).step == "canary-1"
     town.world.restarted["v2"] = 4
+    assert town.look(after=11).phase is Phase.ROLLED_BACK
+
+
+def test_the_first_minutes_of_a_step_are_not_looked_at(town: Town) -> None:
+    town.world.wish(policy=Policy(settle=120.0))
+    at(town, "mirror").world.measured["v2"] = SICK
+    for _ in range(10):
+        assert town.look(after=11).step == "mirror"
+    town.look(after=11)
     assert town.look(after=11).phase is Phase.ROLLED_BACK
 
 
