@@ -192,7 +192,7 @@ class Answer:
         return Delta(piece.text, self.usage, branch.number, piece.channel, chances)
 
     def _spelled(self, token: int, chances: Chances) -> TokenChances:
-        top = (self._chance(other, logprob) for other, logprob in chances.top)
+        top = (self._chance(*other, rank) for rank, other in enumerate(chances.top, 1))
         return TokenChances(self._chance(token, chances.logprob, chances.rank), tuple(top))
 
     def _chance(self, token: int, logprob: float, rank: int | None = None) -> Chance:

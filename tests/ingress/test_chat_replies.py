@@ -34,7 +34,8 @@ CALLS = [
     Finish(FinishReason.TOOL_CALLS, U),
 ]
 LIKELY = TokenChances(
-    Chance(5, b"Hi", -0.25), (Chance(5, b"Hi", -0.25), Chance(6, b"\xe4\xbd", -9e99))
+    Chance(5, b"Hi", -0.25, 1),
+    (Chance(5, b"Hi", -0.25, 1), Chance(6, b"\xe4\xbd", -9e99, 2)),
 )
 
 

@@ -211,7 +211,7 @@ async def test_control_tokens_are_told_apart_by_how_they_are_written() -> None:
 
 
 async def test_a_prompt_token_outside_the_likeliest_has_its_true_rank() -> None:
-    rare = TokenChances(Chance(8, b"b", -9.0, rank=77), (Chance(9, b"c", -0.5),))
+    rare = TokenChances(Chance(8, b"b", -9.0, rank=77), (Chance(9, b"c", -0.5, rank=1),))
     events = [Echo("ab", (None, rare)), Finish(FinishReason.LENGTH, Usage(2, 0))]
     body = await whole(ScriptedGenerator(*events), "ab", prompt_logprobs=1)
     told = body["choices"][0]["prompt_logprobs"][1]

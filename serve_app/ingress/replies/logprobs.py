@@ -88,11 +88,10 @@ def _likeliest(chances: TokenChances) -> dict[str, float]:
 
 
 def _ranked(chances: TokenChances) -> dict[str, Any]:
-    ranks = {each.token: rank for rank, each in enumerate(chances.top, 1)}
     return {
         str(each.token): {
             "logprob": _finite(each),
-            "rank": each.rank or ranks.get(each.token),
+            "rank": each.rank,
             "decoded_token": _token(each),
         }
         for each in (chances.drawn, *chances.top)
