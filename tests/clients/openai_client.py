@@ -226,6 +226,46 @@ def tokenised(client: openai.OpenAI) -> None:
     assert abs(whole.token_logprobs[1] - part.token_logprobs[1]) < 1e-3
 
 
+def extended(client: openai.OpenAI) -> None:
+    """What vLLM's users send besides: by `extra_body`, as its documents show."""
+
+    def said(messages: list, **extra: object) -> openai.types.chat.chat_completion.Choice:
+        answer = client.chat.completions.create(
+            model=MODEL, messages=messages, max_tokens=30, temperature=0, extra_body=extra
+        )
+        return answer.choices[0]
+
+    begun = [*ASK, {"role": "assistant", "content": "The capital of"}]
+    going_on = {"add_generation_prompt": False, "continue_final_message": True}
+    assert said(begun, **going_on).message.content.startswith(" France")
+    assert said(begun, **going_on, echo=True).message.content.startswith("The capital of France")
+    assert "Paris" not in said(ASK, bad_words=["Paris", "P"]).message.content
+    told = said(ASK, return_token_ids=True, include_stop_str_in_output=True)
+    (end, *_) = reversed(told.token_ids)
+    assert end not in said(ASK, return_token_ids=True, stop_token_ids=[end]).token_ids[:-1]
+    yes = {"structured_outputs": {"grammar": 'root ::= "yes" | "no"'}}
+    assert said(ASK, **yes).message.content in {"yes", "no"}
+    assert said(ASK, allowed_token_ids=told.token_ids).message.content == told.message.content
+
+
+def cut_off(client: openai.OpenAI) -> None:
+    """A demanded call is a call, however few tokens it may have."""
+    function = {"name": "get_weather", "parameters": {"type": "object", "not": {}}}
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    for most in (2, 4, 8):
+        answer = client.chat.completions.create(
+            model=MODEL,
+            messages=ASK,
+            max_tokens=most,
+            tools=[{"type": "function", "function": function}],
+            tool_choice=named,
+        )
+        (choice,) = answer.choices
+        assert choice.message.content is None
+        assert [call.function.name for call in choice.message.tool_calls] == ["get_weather"]
+        assert choice.finish_reason in {"length", "tool_calls"}
+
+
 def main() -> None:
     url, scenario = sys.argv[1:]
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:

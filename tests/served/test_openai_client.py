@@ -12,7 +12,7 @@ PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 SCENARIOS = [
     "plain", "streamed", "sampled", "stopped", "models", "refused", "asynchronous",
     "called", "called_as_it_comes", "required", "shaped", "probable", "several", "completed",
-    "tokenised",
+    "tokenised", "extended", "cut_off",
 ]  # fmt: skip
 
 

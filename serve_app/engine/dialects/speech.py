@@ -208,7 +208,7 @@ class Speech:
     def _is_cut_off(self, text: str) -> bool:
         """Whether a demanded call ends within its name; it is a call all the same."""
         calls = self._manner.calls
-        name = calls.unfinished(text) if calls and self._manner.demanded else None
+        name = calls.unfinished(text) if text and calls and self._manner.demanded else None
         if name is None:
             return False
         self._tape.drop(len(self._tape.text))

@@ -364,6 +364,15 @@ def test_a_demanded_call_that_is_cut_off_is_a_call(
     assert heard(name, text, DEMAND) == pieces
 
 
+def test_a_demanded_call_that_is_cut_off_in_its_arguments_is_no_second_call() -> None:
+    named = chat(user("?"), tools=TOOLS, tool_choice=ToolChoice(ToolMode.REQUIRED, "get_weather"))
+    cut = '{"city": "Bei'
+    assert heard("GLM-4", f"get_weather\n{cut}", named) == call(0, "get_weather", cut)
+    text = "<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Bei"
+    assert heard("GLM-4.5", text, named) == call(0, "get_weather", cut)
+    assert heard("GLM-4", "", named) == []
+
+
 def test_of_a_demanded_call_whose_tool_is_not_certain_nothing_is_shown() -> None:
     twins = chat(
         user("?"),
