@@ -21,6 +21,7 @@ TASKS = (
     "courtesy", "identity", "product", "unknown", "capital", "copy", "count", "passage 300",
     "summary", "json", "json extraction",
 )  # fmt: skip
+LONG = {"count": {"max_tokens": 512}}  # to 99, digit by digit
 Question = dict[str, Any]
 
 
@@ -79,7 +80,7 @@ def lines(language: str) -> Iterator[str]:
         mine = (question for spoken, question in questions if spoken == language)
         for number, question in enumerate(islice(mine, EACH), start=1):
             name = f"{language}-{task.replace(' ', '-')}-{number}"
-            head = {"id": name, "language": language, "task": task}
+            head = {"id": name, "language": language, "task": task, **LONG.get(task, {})}
             yield json.dumps(head | question, ensure_ascii=False)
 
 
