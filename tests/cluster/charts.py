@@ -25,7 +25,7 @@ def image_values(image: str) -> Values:
     return {"repository": repository, "digest": digest}
 
 
-def nano(version: str, image: str, **more: Any) -> Values:
+def nano(version: str, image: str, /, **more: Any) -> Values:
     """Values of a version of the model in the box, on one pod."""
     values = {
         "version": version,
