@@ -26,10 +26,11 @@ def service_of(version: str) -> str:
 def render_route(road: Road, routable: Collection[str]) -> dict[str, Any] | None:
     """The whole object; `routable` are the versions that have a Service.
 
-    None when nothing that has traffic is routable: then what stands is left as it is.
+    None when the stable version has none: a candidate with one percent would get everything. Then
+    what stands is left as it is.
     """
     weights = _weights(road, routable)
-    if not any(weights.values()):
+    if sum(weights.values()) != WHOLE:
         return None
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",

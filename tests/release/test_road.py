@@ -117,7 +117,8 @@ def test_a_version_without_a_service_gets_nothing_and_its_share_goes_home() -> N
 
 
 def test_without_anybody_to_route_to_the_route_is_left_alone() -> None:
-    assert render_route(Walk().to("canary-10").road, frozenset({"v5"})) is None
+    for routable in ({"v5"}, {"v2"}):  # the candidate alone must not get what the stable one had
+        assert render_route(Walk().to("canary-10").road, routable) is None
     assert render_route(road_of(), EVERYONE) is None
 
 
