@@ -7,6 +7,7 @@ from tests.cluster.node.builder import REGISTRY, Build
 from tests.cluster.node.steps import step
 
 _REPOSITORY = "glm-serve"
+_KEPT = 12  # builds
 # Debian's Python comes without its headers and without what makes virtual environments.
 _BUILD_PACKAGES = "gcc libc6-dev libpython3-dev python3-venv"
 
@@ -27,22 +28,21 @@ def image(tag: str = "latest", **arguments: str) -> str:
                 push=False,
             )
         )
-    _forget_older(tag, digest)
+    _forget_older(digest)
     return f"{REGISTRY}/{_REPOSITORY}@{digest}"
 
 
-def _forget_older(tag: str, digest: str) -> None:
-    """Only the newest of a tag stays: layers that no image names any more are removed."""
+def _forget_older(digest: str) -> None:
+    """Some stay, for other runs of the tests: they share all layers but the code.
+
+    Layers that no image names any more are removed by containerd.
+    """
     kept = places.IMAGES / "kept.json"
-    newest = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    newest[tag] = digest
+    known: list[str] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    newest = [*(each for each in known if each != digest), digest][-_KEPT:]
     kept.write_text(json.dumps(newest), encoding="utf-8")
     ctr = ("ctr", "--namespace", "k8s.io", "images")
-    named = f"{REGISTRY}/{_REPOSITORY}@"
-    old = [
-        name
-        for name in house.ask(*ctr, "list", "--quiet").split()
-        if name.startswith(named) and name.removeprefix(named) not in newest.values()
-    ]
-    if old:
-        house.ask(*ctr, "remove", *old)
+    for name in house.ask(*ctr, "list", "--quiet").split():
+        own, _, its_digest = name.rpartition("@")
+        if own == f"{REGISTRY}/{_REPOSITORY}" and its_digest not in newest:
+            house.ask(*ctr, "remove", name)
