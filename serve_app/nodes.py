@@ -18,13 +18,14 @@ from serve_app import interrupts, tuning
 from serve_app.errors import CannotStart
 
 START_S = 120.0  # Ray itself gives up sooner, and says why
-ENDING_S = 5.0  # a process of Ray's that has not ended by then is killed
+ENDING_S = 10.0  # a process of Ray's that has not ended by then is killed
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # token streams never touch it
 GLANCE_S = 0.2
 
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _STARTED = "Ray runtime started."
 _NODE_ID = "--node_id="  # a flag of the raylet
+_SERVING = ("ray::ServeReplica", "ray::HAProxyManager")  # Serve ends both when they are idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,13 @@ class Node:
     def ended(self) -> bool:
         """By themselves: one of them has failed, or the cluster has given this node up."""
         return self._ray.poll() is not None or self._raylet() is None
+
+    def serves(self) -> bool:
+        """A replica runs here, or the HAProxy of this node carries streams of others."""
+        with suppress(psutil.Error):
+            below = psutil.Process(self._ray.pid).children(recursive=True)
+            return any(" ".join(each.cmdline()).startswith(_SERVING) for each in below)
+        return not self.ended()
 
     def drain(self, head: str, deadline_s: float) -> bool:
         """Ask the cluster to move or finish what runs here; False if it does not answer."""

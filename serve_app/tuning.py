@@ -98,6 +98,7 @@ def one_node(run_folder: Path) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(GRPC_PORTS[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(GRPC_PORTS[1]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # other nodes hear within a second
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "5",  # the pod has left its service by then
         "RAY_AUTH_MODE": "token",
     }
 

@@ -68,7 +68,7 @@ def _leave(node: "Node", head: str, drain_s: float, say: "Say") -> None:
     say("told to end: replicas move or finish their answers")
     if not node.drain(head, drain_s):
         say("the head does not answer; running answers were cut")
-    elif not nodes.wait(node.ended, math.ceil(drain_s)):
+    elif not nodes.wait(lambda: not node.serves(), math.ceil(drain_s)):
         say("some answers were still running and were cut")
 
 
