@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from serve_app import __version__
-from serve_app.cli import bench, chat, config, doctor, head, models, serve, switch, worker
+from serve_app.cli import (
+    bench,
+    chat,
+    config,
+    doctor,
+    handover,
+    head,
+    models,
+    serve,
+    switch,
+    worker,
+)
 from serve_app.errors import ServeAppError
 
 app = typer.Typer(
@@ -23,6 +34,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("head")(head.head)
 app.command("worker")(worker.worker)
+app.command("handover")(handover.handover)
 app.command("switch")(switch.switch)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")

@@ -83,3 +83,11 @@ readinessProbe:
 {{- define "glm-model.notice" -}}
 preStop: {exec: {command: [sleep, {{ .Values.drain.notice | quote }}]}}
 {{- end }}
+
+{{/* A head alone serves on until the pod that follows it is ready: whoever deleted or drained it, no
+     request is without a pod. */}}
+{{- define "glm-model.handover" -}}
+preStop:
+  exec:
+    command: [glm-serve, handover, {{ include "glm-model.name" . }}-head, --notice, {{ .Values.drain.notice | quote }}, --limit, {{ include "glm-model.startup" . | quote }}]
+{{- end }}

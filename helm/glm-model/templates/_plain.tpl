@@ -21,7 +21,7 @@ containers:
     # Alive is a control store that listens.
     livenessProbe: {tcpSocket: {port: gcs}, periodSeconds: 10, failureThreshold: 6}
     lifecycle:
-      {{- include "glm-model.notice" . | nindent 6 }}
+      {{- include (ternary "glm-model.handover" "glm-model.notice" $alone) . | nindent 6 }}
 {{- end }}
 
 {{/* The worker's process ends with its raylet: that is all there is to its liveness. A dict of root

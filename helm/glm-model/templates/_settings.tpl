@@ -42,7 +42,8 @@
 {{- $turns := divf 100 .Values.rollout.surgePercent | ceil | int }}
 {{- add (mul $turns (add (include "glm-model.startup" .) (include "glm-model.grace" .))) 60 }}
 {{- else }}
-{{- include "glm-model.grace" . }}
+{{- /* It waits for the pod that follows it. */}}
+{{- add (include "glm-model.startup" .) (include "glm-model.grace" .) }}
 {{- end }}
 {{- end }}
 
