@@ -28,8 +28,12 @@ def image(tag: str = "latest", **arguments: str) -> str:
                 push=False,
             )
         )
+    name = f"{REGISTRY}/{_REPOSITORY}@{digest}"
+    # BuildKit names it by tag and digest together, which is no name that a pod gives.
+    built = f"{REGISTRY}/{_REPOSITORY}:{tag}@{digest}"
+    house.ask("ctr", "--namespace", "k8s.io", "images", "tag", "--force", built, name)
     _forget_older(digest)
-    return f"{REGISTRY}/{_REPOSITORY}@{digest}"
+    return name
 
 
 def _forget_older(digest: str) -> None:
