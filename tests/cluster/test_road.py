@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -29,6 +30,26 @@ STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
 @pytest.fixture
 def laid(namespace: Cluster) -> Iterator[Road]:
     """Not yet looked at by anybody."""
+    with _laid(namespace) as road:
+        yield road
+
+
+@pytest.fixture
+def walked(laid: Road) -> Iterator[Road]:
+    """With a controller that has adopted v1."""
+    with _adopted(laid):
+        yield laid
+
+
+@pytest.fixture(scope="module")
+def guarded(shared_namespace: Cluster) -> Iterator[Road]:
+    """Likewise, for tests that change nothing."""
+    with _laid(shared_namespace) as road, _adopted(road):
+        yield road
+
+
+@contextmanager
+def _laid(namespace: Cluster) -> Iterator[Road]:
     namespace.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
     namespace.kubectl("wait", "crd/modelroads.glm-serve.io", "--for=condition=Established")
     namespace.apply(*(each for name in VERSIONS for each in version(name)), road())
@@ -36,12 +57,11 @@ def laid(namespace: Cluster) -> Iterator[Road]:
         yield Road(namespace, numbers)
 
 
-@pytest.fixture
-def walked(laid: Road) -> Iterator[Road]:
-    """With a controller that has adopted v1."""
+@contextmanager
+def _adopted(laid: Road) -> Iterator[None]:
     with kept_alive(lambda: laid.controller("a")):
         until(lambda: laid.status.get("stable") == "v1" and bool(laid.shares), "v1")
-        yield laid
+        yield
 
 
 def test_a_good_candidate_reaches_everybody_and_the_ledger_tells_it_whole(walked: Road) -> None:
@@ -85,15 +105,15 @@ def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
         ({"policy": {"interval": "soon"}}, "interval"),
     ],
 )
-def test_nonsense_is_refused_in_words(walked: Road, wish: dict[str, Any], told: str) -> None:
+def test_nonsense_is_refused_in_words(guarded: Road, wish: dict[str, Any], told: str) -> None:
     with pytest.raises(Refused, match=told):
-        walked.wish(**wish)
+        guarded.wish(**wish)
 
 
-def test_a_transition_that_is_not_in_the_table_is_refused(walked: Road) -> None:
+def test_a_transition_that_is_not_in_the_table_is_refused(guarded: Road) -> None:
     patch = json.dumps({"status": {"phase": "Promoted"}})
     with pytest.raises(Refused, match="no such transition"):
-        walked.cluster.kubectl(
+        guarded.cluster.kubectl(
             *("patch", "modelroad", "glm", "--subresource=status", "--type=merge"),
             f"--patch={patch}",
         )
