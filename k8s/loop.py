@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -15,6 +16,7 @@ from k8s.road.wire import time_of
 
 TICK_S: Final = 2.0
 _ASLEEP_S: Final = 60.0  # without a tick for so long the loop stands still
+_BETWEEN_WATCHES_S: Final = 0.5  # one that is refused must not be asked for without end
 _LEASE: Final = "glm-road-controller"
 
 _log = logging.getLogger("glm.road")
@@ -127,11 +129,10 @@ class Loop:
     def _watch(self) -> None:
         """Wake the loop at every change; the ticks stand in where a watch breaks off."""
         while not self._stopping.is_set():
-            try:
+            with suppress(ReleaseError):
                 for _ in self._post.changes():
                     self._wake.set()
-            except ReleaseError:
-                self._stopping.wait(TICK_S)
+            self._stopping.wait(_BETWEEN_WATCHES_S)
 
     def _hand_over(self) -> None:
         """So that the next one need not wait for the lease to run out."""

@@ -96,6 +96,8 @@ class Rest:
         query = {"watch": "true", "timeoutSeconds": str(seconds)}
         with _translated():
             response = self._send("GET", self._path(kind), None, query, timeout_s=seconds + 5.0)
+            if response.status >= _OK:
+                raise _error_of(response.status, response.read())
             for _ in response.response.stream(amt=None):
                 yield
 

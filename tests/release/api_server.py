@@ -1,6 +1,6 @@
 """An API server of a few lines: objects by path, revisions, conflicts, merge patches.
 
-It knows no admission and no watch; a real one is asked in tests/cluster.
+It knows no admission, and a watch of one change; a real one is asked in tests/cluster.
 """
 
 import json
@@ -26,6 +26,7 @@ class Shelf(ThreadingHTTPServer):
         self.objects: dict[str, Json] = {}
         self.revision = 0
         self.refusal: Json | None = None
+        self.watched: tuple[int, Json] = (200, {"type": "MODIFIED"})
 
     def put(self, path: str, body: Json) -> Json:
         self.revision += 1
@@ -51,6 +52,9 @@ class _Desk(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        if "watch=true" in parts.query:
+            self._answer(*self.server.watched)
+            return
         found = self.server.objects.get(parts.path)
         if found is not None:
             self._answer(200, found)

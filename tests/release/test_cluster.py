@@ -152,3 +152,13 @@ def test_without_a_configuration_there_is_no_cluster(
     monkeypatch.setattr(place, nowhere)
     with pytest.raises(Unreachable, match="no cluster"):
         connect()
+
+
+def test_a_watch_turns_once_for_a_change(cluster: Cluster) -> None:
+    assert len(list(cluster.changes())) == 1
+
+
+def test_a_watch_that_is_refused_is_told_and_no_change(cluster: Cluster, shelf: Shelf) -> None:
+    shelf.watched = (403, {"message": "watch is forbidden"})
+    with pytest.raises(Refused, match="forbidden"):
+        list(cluster.changes())
