@@ -47,6 +47,7 @@ def _forget_older(digest: str) -> None:
     kept.write_text(json.dumps(newest), encoding="utf-8")
     ctr = ("ctr", "--namespace", "k8s.io", "images")
     for name in house.ask(*ctr, "list", "--quiet").split():
-        own, _, its_digest = name.rpartition("@")
-        if own == f"{REGISTRY}/{_REPOSITORY}" and its_digest not in newest:
+        image, _, its_digest = name.rpartition("@")
+        own = image.startswith(f"{REGISTRY}/{_REPOSITORY}")
+        if own and its_digest not in newest:
             house.ask(*ctr, "remove", name)
