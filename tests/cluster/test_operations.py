@@ -23,8 +23,8 @@ def test_every_command_of_the_document_works(cluster: Cluster, image: str, tmp_p
     text = DOCUMENT.read_text(encoding="utf-8")
     name = "test-operations"
     for file, content in FILE.findall(text):
-        values = yaml.safe_load(content)
-        (tmp_path / file).write_text(yaml.safe_dump(as_here(values, image)), encoding="utf-8")
+        values = as_here(yaml.safe_load(content), image, brings_roads=not knows_roads(cluster))
+        (tmp_path / file).write_text(yaml.safe_dump(values), encoding="utf-8")
     (tmp_path / "helm").symlink_to(charts.HELM)
     environment = os.environ | {
         "KUBECONFIG": str(cluster.kubeconfig),
@@ -45,14 +45,20 @@ def test_every_command_of_the_document_works(cluster: Cluster, image: str, tmp_p
         cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
-def as_here(values: charts.Values, image: str) -> charts.Values:
+def knows_roads(cluster: Cluster) -> bool:
+    """Another test has brought the definition of ModelRoad, and it is not helm's to take over."""
+    return "modelroads.glm-serve.io" in cluster.kubectl("get", "crds", "--output=name")
+
+
+def as_here(values: charts.Values, image: str, *, brings_roads: bool) -> charts.Values:
     """With the digests of this tree, and the gateway of the test cluster."""
     mine = charts.nano("v1", image)
     here: charts.Values = {"image": mine["image"]}
     if "gateway" in values:
-        here |= {"gateway": {"className": "envoy"}}
+        here |= {"gateway": {"className": "envoy"}, "crds": {"enabled": brings_roads}}
     if "model" in values:
         here |= {"model": {"digest": mine["model"]["digest"]}, "config": mine["config"]}
+        here |= {"startup": mine["startup"]}
     return charts.merged(values, here)
 
 
