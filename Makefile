@@ -4,13 +4,13 @@
 # make cluster       bring up a Kubernetes node on this machine (root of a Debian; see docs/cluster.md)
 # make cluster-down  take it away
 # make test-cluster  the tests that need a cluster: that one, or the one of KUBECONFIG
-# make test-faults   what breaks under users there, and how long: a quarter of an hour, nightly
+# make test-nightly  what takes long there: faults under users, every command of docs/operations.md
 # make image         build the image with docker; IMAGE=name:tag BASE=python:3.12-slim-bookworm
 # make bench   engine, serving path and guard against named peers, on this machine
 # make fuzz    100,000 random requests at the engine's door
 # make lm-eval lm-evaluation-harness, unchanged, against a server it starts
 # make lock    resolve the lock files anew
-.PHONY: serve test check cluster cluster-down test-cluster test-faults image bench fuzz lm-eval lock setup
+.PHONY: serve test check cluster cluster-down test-cluster test-nightly image bench fuzz lm-eval lock setup
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,13 +41,13 @@ cluster-down: $(SETUP)
 
 # Those that bring the cluster down come last, and only where it is ours.
 UP_AND_DOWN := tests/cluster/test_up_and_down.py
-FAULTS := tests/cluster/test_faults.py
+NIGHTLY := $(addprefix tests/cluster/test_,faults.py operations.py alerts.py)
 test-cluster: $(SETUP)
-	$(BIN)/pytest tests/cluster --ignore $(UP_AND_DOWN) --ignore $(FAULTS)
+	$(BIN)/pytest tests/cluster --ignore $(UP_AND_DOWN) $(NIGHTLY:%=--ignore %)
 	[ -n "$$KUBECONFIG" ] || $(BIN)/pytest $(UP_AND_DOWN)
 
-test-faults: $(SETUP)
-	$(BIN)/pytest $(FAULTS)
+test-nightly: $(SETUP)
+	$(BIN)/pytest $(NIGHTLY)
 
 IMAGE ?= glm-serve
 BASE ?= python:3.12-slim-bookworm

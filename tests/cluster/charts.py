@@ -17,6 +17,8 @@ WEIGHTS = places.REPOSITORY / "serve_app" / "models" / "weights"
 Values = dict[str, Any]
 
 MAX_STREAM_S = 120
+# What `kubectl rollout undo` has written is kubectl's too: helm must be told to take it back.
+OURS = "--force-conflicts"
 READY_S = 300  # a busy machine of two cores starts Ray in a minute or two
 
 
@@ -71,11 +73,11 @@ class Release:
         file = self.folder / f"{self.name}-values.json"
         file.write_text(json.dumps(values), encoding="utf-8")
         upgrade = ("upgrade", "--install", self.name, self.chart, "--values", file)
-        return self.cluster.helm(*upgrade, *arguments)
+        return self.cluster.helm(*upgrade, OURS, *arguments)
 
     def rollback(self, revision: int) -> str:
         return self.cluster.helm(
-            *("rollback", self.name, str(revision), "--wait", f"--timeout={READY_S}s")
+            *("rollback", self.name, str(revision), OURS, "--wait", f"--timeout={READY_S}s")
         )
 
 

@@ -36,8 +36,8 @@ def release(shared_namespace: Cluster, image: str, folder: Path) -> Release:
 
 @pytest.fixture
 def steady(release: Release, image: str) -> Release:
-    """As it was installed, whatever the test before left: what kubectl undid is helm's again."""
-    release.install(charts.nano("v1", image), "--force-conflicts")
+    """As it was installed, whatever the test before left."""
+    release.install(charts.nano("v1", image))
     return release
 
 
