@@ -1,4 +1,4 @@
-"""`up` and `down` of the cluster on this machine; `make test-cluster` runs them last, alone."""
+"""`up` and `down` of the cluster on this machine; `make test-up-and-down` runs them, alone."""
 
 import subprocess
 import sys
