@@ -108,6 +108,12 @@ class EngineSettings(_Section):
     long_step_tokens: Count = 2048
     """Tokens that documents take of a step beyond that floor: who comes meanwhile waits for the end
     of the step, which takes the longer the more a document has read. Larger ones read no faster."""
+    speculation: Literal["off", "by_request", "on"] = "off"
+    """Whether greedy answers guess what follows from what stands earlier in their text and check it
+    in one step: the same answers, sooner where texts repeat themselves. by_request: for requests
+    that wish it; on: for all that do not refuse it."""
+    draft_tokens: Annotated[int, Field(ge=1, le=15)] = 7
+    """Tokens of a guess; up to 8 in a step cost about the same."""
     tenant_weights: dict[str, Weight] = Field(default_factory=dict)
     """Shares of tenants that wait together, by name: 2 gets twice the tokens of 1, the default."""
     threads: Count = 1

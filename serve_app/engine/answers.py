@@ -131,6 +131,16 @@ class Answers:
                 yield from self._fail(sequence, _fault(sequence))
             else:
                 yield from self._report(*known, draws.chances.get(place))
+                yield from self._follow(sequence, draws.more.get(place, ()))
+
+    def _follow(self, sequence: Sequence, tokens: Iterable[int]) -> Iterator[Parcel]:
+        """Tokens that a draft led to, as far as the answer goes."""
+        for token in tokens:
+            known = self._known.get(sequence)
+            if known is None or sequence.finished:
+                return
+            self._scheduler.follow(sequence, token)
+            yield from self._report(*known, None)
 
     def _report(self, answer: Answer, branch: Branch, chances: Chances | None) -> list[Parcel]:
         """A choice that cannot be told, or breaks its grammar, fails for itself alone."""

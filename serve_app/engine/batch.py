@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from serve_app.engine.sequence import Sequence
+from serve_app.engine.sequence import Lane, Sequence
 
 
 @dataclass(eq=False, slots=True)  # not frozen: built for every token, that would cost threefold
@@ -14,6 +14,7 @@ class Row:
     count: int
     draws: bool  # whether it ends with the last known token, so that the next is drawn
     pages: list[int]  # held when planned; a sequence that ends meanwhile lets go of its own list
+    draft: tuple[int, ...] = ()  # tokens that may follow, checked in the same step
 
     @property
     def is_held(self) -> bool:
@@ -40,8 +41,17 @@ class Batch:
         return self.decodes + self.chunks
 
     @property
+    def is_drafted(self) -> bool:
+        """Whether how far its sequences get is only known once it is read."""
+        return any(row.draft for row in self.decodes)
+
+    @property
     def chunk_tokens(self) -> int:
         return sum(row.count for row in self.chunks)
+
+    @property
+    def reads_documents(self) -> bool:
+        return any(row.sequence.lane is Lane.LONG for row in self.chunks)
 
     def halves(self) -> "tuple[Batch, ...]":
         """Two batches that do the same one after the other; none if this one cannot be cut."""

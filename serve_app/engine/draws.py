@@ -23,3 +23,5 @@ class Draws:
     chances: Mapping[int, Chances] = field(default_factory=dict)  # by place, of rows that asked
     prompt_chances: Mapping[Sequence, list[Chances]] = field(default_factory=dict)
     """Of each prompt token that follows a position computed in this step, in order."""
+    more: Mapping[int, list[int]] = field(default_factory=dict)
+    """By place, what drafts led to: tokens behind the first."""

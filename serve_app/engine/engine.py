@@ -1,17 +1,20 @@
 """The door: a request comes in, its events go out."""
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 
 from serve_app.engine.admission import Admission, Grammars, Tokenizer
 from serve_app.engine.answer import Answer, prompt_of
 from serve_app.engine.answers import Answers
+from serve_app.engine.drafts import Drafts
 from serve_app.engine.flight import Runner
 from serve_app.engine.limits import Limits
 from serve_app.engine.loop import Loop
 from serve_app.engine.outbox import Outbox
 from serve_app.engine.scheduler import Scheduler
+from serve_app.engine.sequence import Sequence
 from serve_app.engine.watch import Watch
 from serve_app.errors import EngineFailed, NotReady
 from serve_app.messages import EngineStats, Event, Finish, Request, Sampling
@@ -50,6 +53,8 @@ class Engine:
         )
         self._clock = clock
         self._yields_per_s = settings.yields_per_s
+        self._chance = random.Random()
+        self._speculation = settings.speculation
         self._scheduler = Scheduler(limits)
         self._answers = Answers(self._scheduler, clock)
         self._watch = Watch(settings.step_deadline_s, clock)
@@ -103,12 +108,20 @@ class Engine:
     async def _admit(self, request: Request) -> Answer:
         self._check_open()
         branches = await self._admission.prepare(request, self._clock())
+        if self._speculates(request):
+            _let_guess(branch.sequence for branch in branches)
         outbox = Outbox(self._pause_s, self._clock)
         answer = Answer(branches, outbox, self._tokenizer, self._clock, prompt_of(request))
         place = self._answers.open(answer)
         if place and place.position:
             outbox.put(place)
         return answer
+
+    def _speculates(self, request: Request) -> bool:
+        wished = request.handling.speculates
+        return self._speculation != "off" and (
+            self._speculation == "on" if wished is None else wished
+        )
 
     def _check_open(self) -> None:
         """Refuse early: a refusal should cost less than an answer."""
@@ -119,4 +132,12 @@ class Engine:
         self._answers.check_room()
 
     def _pause_s(self) -> float:
-        return len(self._answers) / self._yields_per_s
+        """Uneven, so that streams that began together do not go on speaking all at once."""
+        return self._chance.uniform(0.5, 1.5) * len(self._answers) / self._yields_per_s
+
+
+def _let_guess(sequences: Iterable[Sequence]) -> None:
+    """A guess can be checked only where the likeliest token is all that is wanted."""
+    for sequence in sequences:
+        if not (sequence.choice.hot or sequence.by_host):
+            sequence.drafts = Drafts()

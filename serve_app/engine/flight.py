@@ -1,9 +1,11 @@
 """Steps under way: begun by a runner, read when their tokens are wanted."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from serve_app.engine.batch import Batch
+from serve_app.engine.batch import Batch, Row
+from serve_app.engine.drafts import agreed
 from serve_app.engine.draws import Draws
 
 
@@ -37,3 +39,17 @@ class Landed:
 
     def draws(self) -> Draws:
         return self.result
+
+
+def checked(rows: Iterable[Row], lines: Sequence[int | None]) -> Draws:
+    """Turn the tokens of all lines, of each row's last token and its draft's, into draws."""
+    tokens: list[int | None] = []
+    more: dict[int, list[int]] = {}
+    begin = 0
+    for place, row in enumerate(rows):
+        drawn = lines[begin : begin + 1 + len(row.draft)]
+        begin += len(drawn)
+        tokens.append(drawn[0])
+        if right := agreed(row.draft, drawn):
+            more[place] = right
+    return Draws(tokens, more=more)

@@ -21,6 +21,7 @@ class Limits:
     long_prompt_tokens: int
     long_floor_tokens: int
     long_step_tokens: int
+    draft_tokens: int = 0  # that a sequence may guess; 0: none
 
     @classmethod
     def of(cls, settings: EngineSettings) -> Self:
@@ -35,6 +36,7 @@ class Limits:
             long_prompt_tokens=settings.long_prompt_tokens,
             long_floor_tokens=settings.long_floor_tokens,
             long_step_tokens=settings.long_step_tokens,
+            draft_tokens=0 if settings.speculation == "off" else settings.draft_tokens,
         )
 
     @property

@@ -5,6 +5,7 @@ Python; only then is the first one read and booked. A runner that computes while
 at once, and so is a step whose tokens are here already.
 """
 
+import sys
 import threading
 from collections import deque
 
@@ -19,6 +20,7 @@ from serve_app.telemetry import log
 _AHEAD = 1  # steps that are begun before the one under way is read
 _FAR_AHEAD = 2  # likewise where so many tokens are told at once that the host may be late
 _MANY = 96  # rows of a step
+_SWITCH_S = 0.0005  # Python's own 5 ms, for which a busy event loop keeps others off, are a step
 _LONG = 2048  # tokens of a step that leave time to plan the next one when it is over
 _FAILURES = 8  # requests in a row that fail alone: it is not they who are broken
 
@@ -39,6 +41,7 @@ class Loop:
         return self._thread.is_alive()
 
     def start(self) -> None:
+        sys.setswitchinterval(_SWITCH_S)
         self._thread.start()
 
     def join(self) -> None:
@@ -74,10 +77,13 @@ class Loop:
     def _ahead(self, batch: Batch) -> int:
         """Steps that may be left under way while the next one is planned.
 
-        Behind a long step nothing is begun: who comes meanwhile should wait for this one alone.
+        Behind a long step nothing is begun, nor while a document is read, for a long one would
+        follow: who comes meanwhile should wait for the step under way alone.
         """
         landed = any(flight.landed for _, flight in self._flights)
-        if not batch or landed or batch.chunk_tokens >= _LONG:
+        if not batch or landed or batch.is_drafted:
+            return 0
+        if batch.chunk_tokens >= _LONG or batch.reads_documents:
             return 0
         return _AHEAD if len(batch.decodes) < _MANY else _FAR_AHEAD
 

@@ -7,7 +7,7 @@ import torch
 
 from serve_app.engine.attention import PagedCache, register
 from serve_app.engine.draws import Draws
-from serve_app.engine.flight import Landed
+from serve_app.engine.flight import Landed, checked
 from serve_app.engine.fusing import fuse
 from serve_app.engine.packer import Packer
 from serve_app.engine.sampling.chances import prompt_chances
@@ -44,6 +44,9 @@ class ModelRunner:
         if batch.copies:
             self._cache.copy(batch.copies)
         logits = self._model(**self._packer.inputs(batch), use_cache=False).logits[0]  # [B + N, V]
+        if batch.is_drafted:
+            lines = [row for row in drawing for _ in range(1 + len(row.draft))]
+            return checked(drawing, self._sampler.choose(logits, lines).tokens)
         draws = self._sampler.choose(logits[: len(drawing)], drawing)
         for row, token in zip(drawing, draws.tokens, strict=True):
             if token is None:

@@ -29,16 +29,23 @@ class Packer:
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """Lay all rows side by side: T tokens in one line.
 
-        Logits are kept of the B that draw, then of the N whose next token's are asked for.
+        Logits are kept of the B that draw, each followed by its draft, then of the N whose next
+        token's are asked for.
         """
-        singles = sorted(batch.decodes, key=length_of)
-        rows = [*singles, *batch.chunks]
-        ends = list(accumulate(row.count for row in rows))
+        singles = sorted((row for row in batch.decodes if not row.draft), key=length_of)
+        chunks = [*(row for row in batch.decodes if row.draft), *batch.chunks]
+        rows = [*singles, *chunks]
+        ends = list(accumulate(row.count + len(row.draft) for row in rows))
         tokens = [token for row in rows for token in _tokens(row)]
         places = [place for row in rows for place in _places(row)]
         slots = [slot for row in rows for slot in self._slots(row)]
         lines = self._tensor([tokens, places, slots])  # [3, T]
         last = {row.sequence: end - 1 for row, end in zip(rows, ends, strict=True)}
+        drawing = [
+            last[row.sequence] - len(row.draft) + line
+            for row in batch.drawing
+            for line in range(1 + len(row.draft))
+        ]
         asked = [
             last[row.sequence] + 1 - length_of(row) + place
             for row in batch.rows
@@ -47,12 +54,12 @@ class Packer:
         return {
             "input_ids": lines[0:1],
             "position_ids": lines[1:2],
-            "logits_to_keep": self._tensor([last[row.sequence] for row in batch.drawing] + asked),
+            "logits_to_keep": self._tensor(drawing + asked),
             "paged": PagedBatch(
                 cache=self._cache,
                 slots=lines[2],
                 groups=self._groups(singles),
-                chunks=tuple(map(self._chunk, batch.chunks, ends[len(singles) :])),
+                chunks=tuple(map(self._chunk, chunks, ends[len(singles) :])),
             ),
         }
 
@@ -96,10 +103,11 @@ class Packer:
         return Window(self._cache, self._tensor(pages), len(rows), keep=keep)
 
     def _chunk(self, row: Row, end: int) -> Chunk:
-        begin = end - row.count
+        count = row.count + len(row.draft)
+        begin = end - count
         if not row.start:
             return Chunk(begin, end, None)
-        square = torch.ones(row.count, length_of(row), device=self._like.device)
+        square = torch.ones(count, length_of(row), device=self._like.device)
         mask = self._hide(square.triu(row.start + 1).bool())
         return Chunk(begin, end, Past(self._tensor(self._pages(row)), mask))
 
@@ -121,11 +129,11 @@ class Packer:
 
 def length_of(row: Row) -> int:
     """Tokens the row's last one may see, itself included."""
-    return row.start + row.count
+    return row.start + row.count + len(row.draft)
 
 
 def _tokens(row: Row) -> list[int]:
-    return row.sequence.tokens[row.start : length_of(row)]
+    return [*row.sequence.tokens[row.start : row.start + row.count], *row.draft]
 
 
 def _places(row: Row) -> range:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from itertools import count
 
+from serve_app.engine.drafts import Trust
 from serve_app.engine.limits import Limits
 from serve_app.engine.line import Line
 from serve_app.engine.pages import Pages
@@ -21,6 +22,8 @@ class Totals:
     preemptions: int = 0
     expired: int = 0
     steps: int = 0
+    drafted: int = 0  # tokens guessed
+    accepted: int = 0  # of them
     step_tokens: int = 0  # computed in them
     steps_by_size: Counter[int] = field(default_factory=Counter)  # by n, up to 2**n tokens
 
@@ -41,6 +44,7 @@ class Roster:
         self.waiting_tokens = 0
         self.running: list[Sequence] = []  # in the order in which they began
         self.totals = Totals()
+        self.trust = Trust()  # in guesses: a step with some holds up all that are in it
         self._arrivals = count()
 
     def load(self, sequence: Sequence) -> int:

@@ -109,6 +109,8 @@ class Scheduler:
         for row in batch.rows:
             if not row.draws and row.is_held:
                 self._settle(row)
+        if batch.is_drafted:
+            self._judge(batch, draws)
         booked = []
         for place, (row, token) in enumerate(zip(batch.drawing, draws.tokens, strict=True)):
             if row.is_held:
@@ -120,6 +122,11 @@ class Scheduler:
         if seconds:
             self._learn(batch, seconds)
         return booked
+
+    def follow(self, sequence: Sequence, token: int) -> None:
+        """Book one more token of a step that was applied: a draft led to it."""
+        sequence.computed += 1
+        self._append(sequence, token)
 
     def finish(self, sequence: Sequence, status: Status) -> None:
         """End a sequence and give its pages back; safe to call again."""
@@ -163,8 +170,21 @@ class Scheduler:
             self.finish(sequence, Status.FAILED)
             return
         self._settle(row)
-        sequence.tokens.append(token)
         sequence.awaited -= 1
+        self._append(sequence, token)
+
+    def _judge(self, batch: Batch, draws: Draws) -> None:
+        """Learn which guesses were right, each sequence for itself and all together."""
+        right = {id(row): len(draws.more.get(at, ())) for at, row in enumerate(batch.drawing)}
+        for row in batch.decodes:
+            if row.draft and row.sequence.drafts:
+                row.sequence.drafts.trust.judge(right[id(row)])
+                self.totals.drafted += len(row.draft)
+        self.totals.accepted += sum(right.values())
+        self._roster.trust.judge(sum(right.values()))
+
+    def _append(self, sequence: Sequence, token: int) -> None:
+        sequence.tokens.append(token)
         self.totals.generation_tokens += 1
         if token in sequence.end_ids:
             self.finish(sequence, Status.STOPPED)

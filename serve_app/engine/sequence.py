@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from serve_app.engine.account import Account
 from serve_app.engine.choice import Choice
+from serve_app.engine.drafts import Drafts
 from serve_app.messages import FinishReason
 
 
@@ -59,6 +60,7 @@ class Sequence:
     deadline: float | None = None  # on the engine's clock; None also once the request has begun
     end_ids: frozenset[int] = frozenset()  # tokens that end the answer
     matcher: Any = None  # what the grammar lets follow; not looked at here
+    drafts: Drafts | None = field(default=None, init=False)  # guesses; None: it makes none
     leader: Self | None = None  # whose prompt this one shares; None once that is settled
     forks: list[Self] = field(default_factory=list, init=False)  # wait for this one's prompt
     prompt_tokens: int = field(init=False)

@@ -1,8 +1,9 @@
 """One step: whose turn it is, and for how many tokens.
 
 Single tokens go first, whatever lane they are in. Then the long lane gets its floor, then the
-short lane all it can use, then the long lane the rest. So chats never wait for a document, and
-a document always moves. Documents take pages chunk by chunk, chats all of theirs at once.
+short lane all it can use, then the long lane what is left, but no more than the prompts of chats
+that are read with it. So chats never wait for a document, and a document always moves. Documents
+take pages chunk by chunk, chats all of theirs at once.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.roster import Roster
 from serve_app.engine.sequence import Lane, Sequence, Status
+
+_LINES = 64  # tokens of a step up to which a guess costs little
 
 Copies = tuple[tuple[int, int], ...]
 
@@ -36,8 +39,7 @@ class Turns:
             self._feed_long(min(self._limits.floor, self._left), at_leisure=False)
             self._feed_short()
             if not self._grants or not self._chats_lack_pages:
-                most = min(self._left, self._limits.long_step_tokens)
-                self._feed_long(most, at_leisure=True)
+                self._feed_long(self._spare, at_leisure=True)
         return self._batch()
 
     def _singles(self) -> list[Sequence]:
@@ -98,6 +100,16 @@ class Turns:
                 self._grant(sequence, self._left)
         while self._left and (newcomer := self._next_short()) is not None:
             self._grant(newcomer, self._left)
+
+    @property
+    def _spare(self) -> int:
+        """Tokens that documents may take of what is left.
+
+        Beside prompts of chats no more than those take: their step becomes twice as long at most.
+        """
+        chats = sum(count for one, count in self._grants.items() if one.lane is Lane.SHORT)
+        most = self._limits.long_step_tokens - sum(self._grants.values()) + chats
+        return min(self._left, most, chats or most)
 
     @property
     def _chats_lack_pages(self) -> bool:
@@ -211,11 +223,39 @@ class Turns:
         self._left -= count
         return count
 
+    def _draft(self) -> None:
+        """Let sequences guess what follows, where there is room beside the single tokens.
+
+        Not beside rows that are drawn by the host, which takes its time for each.
+        """
+        guessing = [row for row in self._decodes if row.sequence.drafts]
+        room = min(_LINES - len(self._decodes), self._left)
+        if not guessing or any(row.sequence.by_host for row in self._decodes):
+            return
+        if not self._roster.trust.allows():
+            return
+        for row in guessing:
+            row.draft = self._guess(row, min(room, self._limits.draft_tokens))
+            room -= len(row.draft)
+
+    def _guess(self, row: Row, most: int) -> tuple[int, ...]:
+        """A guess that its sequence has pages for, and whose tokens it may still say."""
+        sequence, at = row.sequence, row.start + 1
+        pages = len(sequence.pages) + self._pages.blocks.available
+        room = min(most, sequence.most_tokens - at - 1, pages * self._limits.page_tokens - at)
+        if room <= 0 or sequence.drafts is None:
+            return ()
+        draft = sequence.drafts.propose(sequence.tokens, sequence.awaited, room)
+        self._pages.grow(sequence, self._pages.lacking(sequence, at + len(draft)))
+        return draft
+
     def _batch(self) -> Batch:
         prompts = [
             Row(one, one.computed, count, count == one.pending, one.pages)
             for one, count in self._grants.items()
         ]
+        if not prompts:
+            self._draft()
         batch = Batch(
             decodes=(*self._decodes, *(row for row in prompts if row.count == 1)),
             chunks=tuple([row for row in prompts if row.count > 1]),

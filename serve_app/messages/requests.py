@@ -33,6 +33,7 @@ class Handling:
     last_tokens: int | None = None  # of a longer prompt only so many are read; -1: what fits
     cache_salt: str = ""  # whoever sends another shares no cached pages, not even a tenant's own
     tells_tokens: bool = False  # whether the ids of prompt and answer go back
+    speculates: bool | None = None  # whether guesses are checked; None: as the engine is set
 
 
 class Ending(StrEnum):

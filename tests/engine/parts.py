@@ -178,6 +178,7 @@ class Underway:
             [0 if place is None else draws.tokens[place] for place in known],
             {at: draws.chances[place] for at, place in enumerate(known) if place in draws.chances},
             draws.prompt_chances,
+            {at: draws.more[place] for at, place in enumerate(known) if place in draws.more},
         )
 
 

@@ -137,6 +137,18 @@ def test_single_tokens_see_a_past_in_8_bits(heads: Heads, page: int) -> None:
     near(out, plain_decode(numbers, line, heads, exact))
 
 
+@pytest.mark.parametrize("heads", HEADS)
+def test_single_tokens_of_one_sequence_see_each_other(heads: Heads) -> None:
+    """As the tokens of a chunk do: each sees those before it."""
+    line = lines(heads, [66, 67, 68, 5], 4, seats=[0, 0, 0, 1])
+    numbers, kept = qkv(4, heads), kept_for(line, heads, 4)
+    twin = twin_of(kept)
+    rotate_and_store(numbers, line, heads, kept)
+    out = torch.full((4, heads.queries * heads.width), math.nan)
+    decode(numbers, line, heads, kept, out, stored=True)
+    close(out, plain_decode(numbers, line, heads, twin))
+
+
 def near(found: Tensor, wanted: Tensor) -> None:
     assert (found - wanted).norm() < 3e-3 * wanted.norm()
 

@@ -160,6 +160,22 @@ def test_keys_and_values_in_8_bits_change_chances_little(model: Any) -> None:
     assert chances != pytest.approx(own, abs=1e-3)
 
 
+def test_a_draft_is_checked_as_far_as_the_model_agrees(model: Any) -> None:
+    served = runner(model)
+    one, other = sequence(3, 5), sequence(4, 6)
+    answer = wanted(model, one.tokens, 4)
+    beside = wanted(model, other.tokens, 2)
+    first = Batch((), (row(one, 0, 5, 0), row(other, 0, 6, 10)))
+    begun = served.begin(first)
+    drafting = row(one, 5, 1, 0)
+    drafting.draft = (answer[1], answer[2], (answer[3] + 1) % WORDS)
+    drafting.pages = [0, 1, 2]
+    draws = served.begin(Batch((drafting, row(other, 6, 1, 10)))).draws()
+    assert begun.draws().tokens == [answer[0], beside[0]]
+    assert draws.tokens == [answer[1], beside[1]]
+    assert draws.more == {0: answer[2:4]}
+
+
 def test_a_fork_gets_its_own_copy_of_a_page(model: Any) -> None:
     served = runner(model)
     one = sequence(9, 6)

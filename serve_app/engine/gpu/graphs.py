@@ -31,8 +31,20 @@ def ladder(most: int) -> list[int]:
 class Graphs:
     """Owns the recordings and the memory they read from and write to."""
 
-    def __init__(self, stack: Stack, lines: Lines, last: Tensor, sizes: Sequence[int]) -> None:
-        """`lines` has the page table and the turns; its last seat is for rows that only fill."""
+    def __init__(
+        self,
+        stack: Stack,
+        lines: Lines,
+        last: Tensor,
+        sizes: Sequence[int],
+        *,
+        checks: bool = False,
+    ) -> None:
+        """`lines` has the page table and the turns; its last seat is for rows that only fill.
+
+        `checks`: whether rows may be of one sequence, as those of a draft are.
+        """
+        self._checks = checks
         self._sizes = sorted(sizes)
         self._spare_seat = len(lines.table) - 1
         self._numbers = last.new_zeros(3 * self._sizes[-1])
@@ -60,7 +72,7 @@ class Graphs:
     def _body(self, size: int, stack: Stack, lines: Lines, last: Tensor) -> Callable[[], Drawn]:
         tokens, places, seats = self._numbers[: 3 * size].view(3, size)
         seats.fill_(self._spare_seat)
-        step = Step(tokens, replace(lines, seats=seats, places=places), size)
+        step = Step(tokens, replace(lines, seats=seats, places=places), size, checks=self._checks)
 
         def compute() -> Drawn:
             logits = stack.logits(step)

@@ -26,6 +26,17 @@ def _token(row: Row) -> int:
     return tokens[row.start] if row.start < len(tokens) else ON_CARD
 
 
+def drafted(rows: Sequence[Row], seats: Sequence[int]) -> tuple[Numbers, list[int]]:
+    """The same with each row's draft behind it: [3, L]; and the place in `rows` of each line."""
+    lines = [
+        (guess, row.start + at, seat)
+        for row, seat in zip(rows, seats, strict=True)
+        for at, guess in enumerate((_token(row), *row.draft))
+    ]
+    owners = [place for place, row in enumerate(rows) for _ in range(1 + len(row.draft))]
+    return np.array(lines, np.int32).T, owners
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """A batch with chunks: T tokens side by side, single ones first, then C chunks."""

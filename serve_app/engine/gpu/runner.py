@@ -14,13 +14,14 @@ from torch import Tensor
 
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.draws import Chances, Draws
+from serve_app.engine.flight import checked
 from serve_app.engine.gpu.cache import Cache, dtype_of
 from serve_app.engine.gpu.drawing import Drawer
 from serve_app.engine.gpu.far import has_cudnn
 from serve_app.engine.gpu.ferry import Ferry, Letter
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
-from serve_app.engine.gpu.layout import lay_out, singles
+from serve_app.engine.gpu.layout import Numbers, drafted, lay_out, singles
 from serve_app.engine.gpu.seats import Change, Seats
 from serve_app.engine.gpu.stack import Stack, Step
 from serve_app.engine.gpu.step import Lines
@@ -30,6 +31,7 @@ from serve_app.engine.sampling.chances import prompt_chances
 from serve_app.engine.sequence import Sequence as Tokens
 from serve_app.settings import EngineSettings
 
+_CHECKS = (4, 8, 16, 32, 64)  # tokens of recorded steps that check drafts
 _ALIGNED = 16  # entries: a page table whose rows begin at whole cache lines
 
 
@@ -41,10 +43,13 @@ class Flight:
     chances: Mapping[int, Chances]
     prompt_chances: Mapping[Tokens, list[Chances]]
     landed: bool = False  # the host drew some of its tokens, and needs them to draw the next
+    drafted: Sequence[Row] = ()  # rows that draw, if any of them had a draft
 
     def draws(self) -> Draws:
         """Wait for the step's tokens."""
         tokens = [None if token < 0 else token for token in self.letter.read()]
+        if self.drafted:
+            return checked(self.drafted, tokens)
         return Draws(tokens, self.chances, self.prompt_chances)
 
 
@@ -71,8 +76,12 @@ class GpuRunner:
         self._ferry = Ferry(device)
         self._drawer = Drawer(self._last)
         self._graphs: Graphs | None = None
+        self._checks: Graphs | None = None
         if device.type == "cuda":
-            self._graphs = Graphs(self._stack, self._lines, self._last, ladder(limits.max_running))
+            parts = self._stack, self._lines, self._last
+            self._graphs = Graphs(*parts, ladder(limits.max_running))
+            if limits.draft_tokens:
+                self._checks = Graphs(*parts, _CHECKS, checks=True)
             self._warm()
 
     def run(self, batch: Batch) -> Draws:
@@ -93,9 +102,31 @@ class GpuRunner:
             self._seats = Seats(len(self._table) - 1)  # nobody's pages are known to be on the card
             raise
         self._copy(batch.copies)
+        if batch.is_drafted:
+            return self._check(batch, seats)
         if self._graphs is not None and not batch.chunks and len(seats) <= self._graphs.most:
             return self._replay(self._graphs, batch, seats)
         return self._compute(batch, seats)
+
+    def _check(self, batch: Batch, seats: Sequence[int]) -> Flight:
+        """Let every row draw behind each token of its draft too."""
+        numbers, owners = drafted(batch.decodes, seats)
+        if self._checks is None:
+            logits, likeliest = self._plain(numbers), None
+        else:
+            logits, likeliest = self._checks.run(numbers)
+        lines = [line for line, place in enumerate(owners) if batch.decodes[place].draws]
+        if len(lines) < len(owners):
+            index = self._ferry.send(np.array(lines, np.int64))
+            logits, likeliest = logits[index], None
+        rows = [batch.decodes[owners[line]] for line in lines]
+        flight = self._draw(rows, [seats[owners[line]] for line in lines], logits, likeliest)
+        return replace(flight, drafted=batch.drawing)
+
+    def _plain(self, numbers: Numbers) -> Tensor:
+        tokens, places, seated = self._ferry.send(numbers)
+        lines = replace(self._lines, seats=seated, places=places)
+        return self._stack.logits(Step(tokens, lines, len(tokens), checks=True))
 
     def _replay(self, graphs: Graphs, batch: Batch, seats: Sequence[int]) -> Flight:
         logits, likeliest = graphs.run(singles(batch.decodes, seats))

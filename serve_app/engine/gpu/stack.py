@@ -28,6 +28,7 @@ class Step:
     chunks: Chunks | None = None
     far: tuple[Chunk, ...] = ()  # chunks that are not among those
     drawing: Tensor | None = None  # [B] int64: tokens whose logits are wanted; None: all
+    checks: bool = False  # whether single tokens may be of one sequence
 
 
 class Stack:
@@ -87,7 +88,10 @@ class Stack:
         heads, singles = self._weights.heads, step.singles
         seen = qkv.new_empty(len(qkv), heads.queries * heads.width)
         if singles:
-            decode(qkv[:singles], step.lines[:singles], heads, kept, seen[:singles])
+            alone, lines = qkv[:singles], step.lines[:singles]
+            if step.checks:
+                rotate_and_store(alone, lines, heads, kept)
+            decode(alone, lines, heads, kept, seen[:singles], stored=step.checks)
         if singles < len(qkv):
             query = rotate_and_store(qkv[singles:], step.lines[singles:], heads, kept)
             self._look_with(query, step, kept, seen[singles:])

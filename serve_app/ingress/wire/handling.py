@@ -14,10 +14,14 @@ class HandlingFields(Wire):
     truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
     cache_salt: Annotated[str, StringConstraints(min_length=1, max_length=256)] = ""
     return_token_ids: bool = False
+    speculation: bool | None = None
 
 
 def handling(fields: HandlingFields) -> Handling:
     """0 tokens are all, as in vLLM."""
     return Handling(
-        fields.truncate_prompt_tokens or None, fields.cache_salt, fields.return_token_ids
+        fields.truncate_prompt_tokens or None,
+        fields.cache_salt,
+        fields.return_token_ids,
+        fields.speculation,
     )

@@ -16,31 +16,34 @@ from serve_app.engine.gpu.step import Heads, Kept, Lines
 
 _TILE = 64  # tokens looked at in one turn of the loop
 _FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
-_ENOUGH = 128  # programs to which a few rows are cut
-_ENOUGH_SCALED = 512  # likewise where a program has half the warps
+_ENOUGH = 512  # programs to which a few rows are cut
+_WARPS, _WARPS_SCALED = 4, 2
 LIFT = 1024.0  # keeps a weight times a scale among the numbers of float16
 _SPLITS = (1, 2, 4, 8, 32, 128)  # each is compiled once
 _MOST = _SPLITS[-1]
 _LOG2_E = 1.4426950408889634
 
 
-def splits_for(rows: int, heads: Heads, enough: int) -> int:
+def splits_for(rows: int, heads: Heads) -> int:
     """Cut the past into so many programs that the card is full; known before the lengths are."""
     alone = rows * heads.keys
     if alone >= _FULL:
         return 1
-    return next((splits for splits in _SPLITS if splits > 1 and splits * alone >= enough), _MOST)
+    return next((splits for splits in _SPLITS if splits > 1 and splits * alone >= _ENOUGH), _MOST)
 
 
-def decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept, out: Tensor) -> None:
+def decode(
+    qkv: Tensor, lines: Lines, heads: Heads, kept: Kept, out: Tensor, *, stored: bool = False
+) -> None:
     """Look with B single tokens, `qkv` [B, (H + 2 * K) * d]; fill `out` [B, H * d].
 
-    Their keys and values are kept. Each row has a page of its own for its new token, or the trash
-    page if it only fills a graph.
+    Their keys and values are kept, unless they are `stored` already: tokens of one sequence must
+    be, to see each other. Each row has a page of its own for its new token, or the trash page if
+    it only fills a graph.
     """
     scaled = kept.scales is not None
     rows = len(qkv)
-    splits = splits_for(rows, heads, _ENOUGH_SCALED if scaled else _ENOUGH)
+    splits = splits_for(rows, heads)
     shape = (rows, heads.queries, splits)
     seen = out if splits == 1 else qkv.new_empty(*shape, heads.width, dtype=torch.float32)
     sums = seen if splits == 1 else qkv.new_empty(shape, dtype=torch.float32)
@@ -67,8 +70,9 @@ def decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept, out: Tensor) -> 
         SPLITS=splits,
         SCALED=scaled,
         LIFT=LIFT if scaled else 1.0,
+        STORED=stored,
         **early(qkv),
-        num_warps=2 if scaled else 4,
+        num_warps=_WARPS_SCALED if scaled else _WARPS,
         num_stages=3,
     )
     if splits > 1:
@@ -80,6 +84,7 @@ def decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept, out: Tensor) -> 
             WIDTH=heads.width,
             TILE=_TILE,
             SPLITS=splits,
+            STORED=stored,
             **early(qkv),
         )
 
@@ -108,6 +113,7 @@ def _look(
     SPLITS: tl.constexpr,
     SCALED: tl.constexpr,
     LIFT: tl.constexpr,  # what is summed up is so much larger than what is returned
+    STORED: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     wait(EARLY)
@@ -115,10 +121,11 @@ def _look(
     head = tl.program_id(1)
     split = tl.program_id(2)
     past = tl.load(places + row)
-    each = split_length(past, TILE, SPLITS)
+    there = past + 1 if STORED else past
+    each = split_length(there, TILE, SPLITS)
     begin = split * each
-    end = tl.minimum(begin + each, past)
-    if (split > 0) & (begin >= past):
+    end = tl.minimum(begin + each, there)
+    if (split > 0) & (begin >= there):
         return
     mine = table + tl.load(seats + row).to(tl.int64) * table_stride
 
@@ -138,7 +145,7 @@ def _look(
 
     # The first split looks at the new token, which it has at hand, and stores it.
     new = tl.sum(query.to(tl.float32) * key.to(tl.float32), 1) * scale
-    first = split == 0
+    first = split < 0 if STORED else split == 0
     most = tl.where(first, new, -1e30)
     total = tl.where(first, tl.full([BLOCK], 1.0, tl.float32), 0.0)
     so_far = tl.where(first, value.to(tl.float32) * LIFT, tl.zeros([BLOCK, WIDTH], tl.float32))
@@ -208,10 +215,12 @@ def _merge(
     WIDTH: tl.constexpr,
     TILE: tl.constexpr,
     SPLITS: tl.constexpr,
+    STORED: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     wait(EARLY)
     past = tl.load(places + tl.program_id(0))
+    past = past + 1 if STORED else past
     row = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
     split = tl.arange(0, SPLITS)
     at = tl.arange(0, WIDTH)

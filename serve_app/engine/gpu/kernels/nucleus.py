@@ -45,7 +45,7 @@ def floors(logits: Tensor, cuts: Cuts) -> Tensor:
     return out
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["temperatures", "top_k", "min_p", "top_p"])
 def _floors(
     logits,  # [B, words] bfloat16 or float32
     temperatures,

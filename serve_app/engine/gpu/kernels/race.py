@@ -59,7 +59,7 @@ def race(logits: Tensor, odds: Odds | None, seats: Tensor, last: Tensor) -> Tens
     return winners
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["temperatures", "seeds", "places", "floors"])
 def _heats(
     logits,  # [B, words]
     temperatures,  # [B]
@@ -99,7 +99,7 @@ def _heats(
     tl.store(tokens + at, block * BLOCK + winner)
 
 
-@triton.jit(do_not_specialize_on_alignment=["seats"])
+@triton.jit(do_not_specialize_on_alignment=["winners", "seats"])
 def _final(best, tokens, winners, seats, last, blocks, BLOCK: tl.constexpr, EARLY: tl.constexpr):
     wait(EARLY)
     row = tl.program_id(0)

@@ -1,0 +1,76 @@
+"""Thousands of requests of every kind: the card's memory stays as it is, no kernel is made anew.
+
+usage: python -m tests.gpu.steady [requests]
+"""
+
+import asyncio
+import json
+import random
+import sys
+from typing import Any
+
+import torch
+import triton
+
+from serve_app.engine.engine import Engine
+from tests.gpu import shape
+from tests.gpu.whole_engine import build, read
+
+AT_ONCE = 96
+KINDS: tuple[dict[str, Any], ...] = (
+    {},
+    {"temperature": 0.8, "seed": 1},
+    {"temperature": 1.0, "top_p": 0.9, "top_k": 40, "seed": 2},
+    {"logprobs": 2},
+    {"presence_penalty": 0.5},
+    {"n": 2, "temperature": 1.0, "seed": 3},
+)
+
+
+class Compiled:
+    """Counts kernels that Triton makes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        triton.knobs.runtime.jit_post_compile_hook = self._note
+
+    def _note(self, *_: Any, **__: Any) -> None:
+        self.count += 1
+
+
+async def some(engine: Engine, count: int, chance: random.Random) -> None:
+    left = iter(range(count))
+
+    async def reader() -> None:
+        for number in left:
+            prompt = [chance.randrange(10, 150_000) for _ in range(chance.randrange(1, 200))]
+            await read(engine, prompt, chance.randrange(1, 12), **KINDS[number % len(KINDS)])
+
+    await asyncio.gather(*(reader() for _ in range(AT_ONCE)))
+
+
+async def run(count: int) -> None:
+    compiled = Compiled()
+    settings = shape.settings(kv_tokens=65_536, max_running=64, speculation="on")
+    engine, _ = build(shape.model(layers=2), settings)
+    engine.start()
+    chance = random.Random(0)
+    for part in range(5):
+        await some(engine, count // 5, chance)
+        told = {
+            "requests": (part + 1) * count // 5,
+            "allocated_mib": torch.cuda.memory_allocated() >> 20,
+            "reserved_mib": torch.cuda.memory_reserved() >> 20,
+            "kernels_made": compiled.count,
+            "free_pages": engine.stats().free_pages,
+        }
+        print(json.dumps(told), flush=True)
+    await engine.stop()
+
+
+def main() -> None:
+    asyncio.run(run(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))
+
+
+if __name__ == "__main__":
+    main()
