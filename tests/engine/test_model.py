@@ -70,9 +70,11 @@ def test_rows_of_very_different_length_are_padded_apart(twins: Twins) -> None:
     for sequence in sequences:
         machine.scheduler.add(sequence)
     machine.step()
-    paged = machine.runner._packer.inputs(machine.scheduler.schedule())["paged"]
+    batch = machine.scheduler.schedule()
+    paged = machine.runner._packer.inputs(batch)["paged"]
     assert [group.mask.shape[0] for group in paged.groups] == [2, 2]
     assert paged.groups[0].mask.shape[-1] == 21
+    machine.scheduler.apply(batch, machine.runner.run(batch))
     machine.finish()
     for length, sequence in zip(lengths, sequences, strict=True):
         assert answer(sequence) == twins.generate(prompt(length, length), 45)

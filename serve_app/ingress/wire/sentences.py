@@ -52,6 +52,7 @@ MUST_BE: Mapping[str, str] = {
     "truncate_prompt_tokens": "a whole number of at least 1, or -1 for as many tokens as fit",
     "cache_salt": "a string of 1 to 256 characters",
     "return_token_ids": _FLAG,
+    "speculation": _FLAG,
     "request_id": "1 to 64 letters, digits, dots, underscores or hyphens",
     # How the answer travels.
     "stream": _FLAG,
