@@ -119,7 +119,7 @@ def test_glm_4_9b_is_planned_from_headers_alone(
     assert made.kv_bytes_per_token == kib_a_token * KIB
     assert made.kv_tokens_per_gib == GIB // KIB // kib_a_token
     assert made.weights_bytes / GIB == pytest.approx(weights_gib, abs=0.06)
-    assert not made.fits or made.free_bytes > 17 * GIB
+    assert not made.fits or made.free_bytes > made.weights_bytes
 
 
 def test_a_cpu_keeps_copies_side_by_side_and_says_so(tmp_path: Path) -> None:
