@@ -18,6 +18,7 @@ from tests.served.server import Server, serving
 SERVERS = pytest.mark.xdist_group("servers")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"served", "docs"} & set(item.path.parts):
