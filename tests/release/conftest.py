@@ -1,9 +1,15 @@
-"""A cluster over HTTP, with a road and two versions."""
+"""A cluster over HTTP, with a road and two versions.
 
+rouge-score brings absl, whose log handler closes what was sys.stderr when it was imported as soon
+as anybody configures logging; under pytest that is the file where output is captured.
+"""
+
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from absl import logging as absl_logging
 
 from k8s.cluster import Cluster, connect
 from k8s.road.resource import render_spec
@@ -13,6 +19,8 @@ from tests.release.roads import spec_of
 ROADS = "/apis/glm-serve.io/v1alpha1/namespaces/{namespace}/modelroads"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
 SERVICES = "/api/v1/namespaces/{namespace}/services"
+
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture
