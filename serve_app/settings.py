@@ -31,6 +31,8 @@ class ServerSettings(_Section):
     host: str = "127.0.0.1"
     """Address HAProxy listens on; 0.0.0.0 opens it to the network."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    version: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")] = ""
+    """The release that answers here, such as v42: every answer names it in `x-model-version`."""
     max_body_bytes: Count = 4 * 1024 * 1024
     """Larger request bodies are refused while they arrive."""
     max_stream_s: Seconds = 600.0

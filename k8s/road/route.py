@@ -1,9 +1,8 @@
 """The HTTPRoute, drawn from a road: a pure function, so that phase and traffic cannot disagree.
 
 One rule with all weights, and for every version a rule that a request header pins: it lets
-pipelines and people ask that version, and keeps the gateway's connections to it warm, so that
-going back is a change of numbers. The order of versions never changes with their weights, for
-gateways name what they connect to by its place.
+pipelines and people ask that version. All shares stay in one rule and no backend has filters of its
+own, so that a change of shares is a change of numbers and no connection is made or dropped for it.
 """
 
 from collections.abc import Collection, Mapping
@@ -105,15 +104,17 @@ def _mirror(road: Road, weights: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _backend(version: str, weight: int) -> dict[str, Any]:
-    """Every answer says who gave it."""
-    stamp = {"set": [{"name": VERSION_HEADER, "value": version}]}
+    """Without filters of its own.
+
+    Envoy Gateway would give it connections of its own, and drop them with its share before it
+    stops to route there. Versions name themselves in their answers.
+    """
     return {
         "group": "",
         "kind": "Service",
         "name": service_of(version),
         "port": PORT,
         "weight": weight,
-        "filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": stamp}],
     }
 
 

@@ -68,7 +68,10 @@ def build(
             Route("/metrics", desk.metrics),
             Route("/version", desk.version),
         ],
-        middleware=[Middleware(RequestIds), Middleware(Border, front.exchanges, clock)],
+        middleware=[
+            Middleware(RequestIds),
+            Middleware(Border, front.exchanges, clock, front.settings.version),
+        ],
         exception_handlers={
             ServeAppError: failures.told,
             HTTPException: failures.misdirected,

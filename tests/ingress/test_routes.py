@@ -1,7 +1,9 @@
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from serve_app import __version__
+from serve_app.settings import ServerSettings
 from tests.fakes.generator import ScriptedGenerator
 from tests.ingress.house import CARD, CHAT, House, chat
 
@@ -88,3 +90,15 @@ async def test_a_refusal_is_one_log_line_and_an_answer_another() -> None:
             "reason": "'n' must be a whole number of at least 1.",
         }
     ]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/nowhere"])
+async def test_every_answer_names_the_release_that_gave_it(path: str) -> None:
+    house = House(settings=ServerSettings(version="v42"))
+    async with house.client as client:
+        assert (await client.get(path)).headers["x-model-version"] == "v42"
+
+
+async def test_a_server_of_no_release_names_none() -> None:
+    async with House().client as client:
+        assert "x-model-version" not in (await client.get("/v1/models")).headers

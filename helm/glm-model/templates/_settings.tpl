@@ -14,7 +14,7 @@
 {{- end }}
 {{- /* Each replica hides the standard streams of its process: /proc/1/fd/1 is the pod's log. */}}
 {{- $log := dict "format" "json" "file" "/proc/1/fd/1" }}
-{{- $server := dict "host" "0.0.0.0" "port" 8000 }}
+{{- $server := dict "host" "0.0.0.0" "port" 8000 "version" .Values.version }}
 {{- $ours := dict "server" $server "model" $model "replicas" $replicas }}
 {{- toYaml (mergeOverwrite (dict "log" $log) (deepCopy .Values.config) $ours) }}
 {{- end }}
