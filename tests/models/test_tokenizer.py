@@ -7,6 +7,7 @@ import pytest
 
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.errors import BadModel
+from serve_app.messages import CompletionRequest, Sampling
 from serve_app.models.tokenizer import read_tokenizer, token_id
 from tests.models.published import save_tokenizer
 from tests.models.test_chatglm_tokenizer import ROLES, model
@@ -28,7 +29,8 @@ def test_chatglm3_begins_and_ends_as_its_publisher_does(tmp_path: Path) -> None:
     marks = [token_id(tokenizer, mark) for mark in ("[gMASK]", "sop")]
     assert tokenizer("ab").input_ids[:2] == marks
     assert tokenizer.eos_token_id == token_id(tokenizer, "</s>")
-    assert list(ChatTokenizer(tokenizer).encode("ab"))[:2] == marks
+    request = CompletionRequest("r", "chatglm3-6b", "ab", Sampling())
+    assert ChatTokenizer(tokenizer).render(request)[:2] == marks
 
 
 def test_chatglm2_knows_no_turns(tmp_path: Path) -> None:
