@@ -17,7 +17,7 @@ from tests.cluster.node.shell import Failed, run, wait_for
 FIRST = "tests.cluster.node.first"
 NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc")
 FURNISHED = "furnished"  # a file in the node's /run
-_COMMAND = [sys.executable, "-m", FIRST]
+_ARGUMENTS = ["-m", FIRST]
 _HIDDEN = Path("/var/lib")  # inside, this is the node's own
 _START_S = _END_S = 10.0
 
@@ -30,7 +30,15 @@ def open_() -> psutil.Process:
         folder.mkdir(parents=True, exist_ok=True)
     with (places.LOGS / "first.log").open("wb") as log:
         subprocess.Popen(
-            ["unshare", *NAMESPACES, "--fork", "--propagation", "private", *_COMMAND],
+            [
+                "unshare",
+                *NAMESPACES,
+                "--fork",
+                "--propagation",
+                "private",
+                sys.executable,
+                *_ARGUMENTS,
+            ],
             cwd=places.REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -63,11 +71,14 @@ def first() -> psutil.Process:
 
 
 def _firsts() -> list[psutil.Process]:
-    """The process that all others of the node hang on; two if a start raced with another."""
+    """The process that all others of the node hang on; two if a start raced with another.
+
+    Any checkout's Python may run it: there is one node on a machine.
+    """
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if process.info["cmdline"] == _COMMAND
+        if (process.info["cmdline"] or [])[1:] == _ARGUMENTS
     ]
 
 
