@@ -1,6 +1,5 @@
 """SIGINT and SIGTERM: when they interrupt, when they wait, when they are nothing."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,28 +13,6 @@ def interrupt() -> None:
     """Both raise KeyboardInterrupt: a shell may have set SIGINT to be ignored."""
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler)
-
-
-def leave_forks_alone() -> None:
-    """From now on a forked child has none of our handlers, from its first instruction on.
-
-    Ray forks to start its programs; a handler that raised before such a child has become its
-    program would print a traceback there.
-    """
-    masks = threading.local()
-
-    def block() -> None:
-        masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-
-    def restore() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.before)
-
-    def end_by_default() -> None:
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        restore()
-
-    os.register_at_fork(before=block, after_in_parent=restore, after_in_child=end_by_default)
 
 
 def wait(ended: Callable[[], bool] = lambda: False) -> None:

@@ -30,12 +30,11 @@ curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\
 def serve(*, file: ConfigFile = None) -> None:
     """Serve the configured model on this machine until Ctrl-C."""
     interrupts.interrupt()
-    interrupts.leave_forks_alone()
     say = progress()
     try:
         settings, card = checked(file, say)
         run(settings, card, say)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter is what Ray makes of SIGTERM
         say("stopped at once")
         raise typer.Exit(INTERRUPTED) from None
     say("stopped")

@@ -1,8 +1,6 @@
 """`glm-serve serve` shows its log to the end and keeps its folder only to explain itself."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,33 +61,6 @@ def test_a_signal_interrupts(number: signal.Signals) -> None:
 
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
-
-
-FORKING = """
-import os, signal, sys
-from serve_app import interrupts
-
-number = signal.Signals(int(sys.argv[1]))
-interrupts.interrupt()
-interrupts.leave_forks_alone()
-if (child := os.fork()) == 0:
-    signal.raise_signal(number)
-    os._exit(0)
-assert os.WTERMSIG(os.waitpid(child, 0)[1]) == number
-signal.raise_signal(number)
-"""
-
-
-@pytest.mark.parametrize("number", interrupts.SIGNALS)
-def test_a_signal_ends_a_forked_child_by_itself_and_still_interrupts_us(
-    number: signal.Signals,
-) -> None:
-    command = [sys.executable, "-c", FORKING, str(int(number))]
-
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert done.stderr.count("Traceback") == 1
-    assert done.stderr.splitlines()[-1].startswith("KeyboardInterrupt")
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
