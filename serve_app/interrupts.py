@@ -1,18 +1,28 @@
 """SIGINT and SIGTERM: when they interrupt, when they wait, when they are nothing."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+FATAL = 128  # plus the signal's number: what a shell reports for a process that it ended
 GLANCE_S = 1.0  # between two looks at what may end
 
 
 def interrupt() -> None:
-    """Both raise KeyboardInterrupt: a shell may have set SIGINT to be ignored."""
+    """Both raise KeyboardInterrupt here, and end a child that is not yet its own program."""
+    here = os.getpid()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if os.getpid() != here:  # forked, not yet exec'd: an exception would print a traceback
+            os._exit(FATAL + number)
+        raise KeyboardInterrupt
+
     for number in SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, handle)
 
 
 def wait(ended: Callable[[], bool] = lambda: False) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from serve_app import interrupts
 from serve_app.cli.options import ConfigFile
-from serve_app.cli.serve import INTERRUPTED, checked, progress
+from serve_app.cli.serve import checked, interruptible, progress
 from serve_app.errors import Unable
 
 if TYPE_CHECKING:
@@ -38,16 +38,10 @@ def head(*, file: ConfigFile = None, cpus: Cpus = None, gpus: Gpus = None) -> No
     """
     from serve_app.nodes import Offer
 
-    interrupts.interrupt()
-    interrupts.leave_forks_alone()
     say = progress()
-    try:
+    with interruptible(say):
         settings, card = checked(file, say)
         _run(settings, card, Offer(cpus, gpus), say)
-    except KeyboardInterrupt:
-        say("stopped at once")
-        raise typer.Exit(INTERRUPTED) from None
-    say("stopped")
 
 
 def _run(settings: "Settings", card: "ModelCard", offer: "Offer", say: "Say") -> None:

@@ -29,11 +29,18 @@ curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\
 
 def serve(*, file: ConfigFile = None) -> None:
     """Serve the configured model on this machine until Ctrl-C."""
-    interrupts.interrupt()
     say = progress()
-    try:
+    with interruptible(say):
         settings, card = checked(file, say)
         run(settings, card, say)
+
+
+@contextmanager
+def interruptible(say: "Say") -> Iterator[None]:
+    """Run the block until it ends or a signal ends it; then exit as a shell expects."""
+    interrupts.interrupt()
+    try:
+        yield
     except (KeyboardInterrupt, SystemExit):  # the latter is what Ray makes of SIGTERM
         say("stopped at once")
         raise typer.Exit(INTERRUPTED) from None

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve_app import interrupts
 from serve_app.cli.head import Cpus, Gpus, is_pod, stay
 from serve_app.cli.options import ConfigFile
-from serve_app.cli.serve import INTERRUPTED, progress
+from serve_app.cli.serve import interruptible, progress
 from serve_app.errors import BadSettings, CannotStart
 
 if TYPE_CHECKING:
@@ -33,16 +32,10 @@ def worker(address: Head, *, file: ConfigFile = None, cpus: Cpus = None, gpus: G
     from serve_app import configuration
     from serve_app.nodes import Offer
 
-    interrupts.interrupt()
-    interrupts.leave_forks_alone()
     say = progress()
-    try:
+    with interruptible(say):
         server = configuration.load(file, os.environ).settings.server
         _run(_parted(address), server, Offer(cpus, gpus), say)
-    except KeyboardInterrupt:
-        say("stopped at once")
-        raise typer.Exit(INTERRUPTED) from None
-    say("stopped")
 
 
 def _run(head: tuple[str, int], server: "ServerSettings", offer: "Offer", say: "Say") -> None:
