@@ -11,6 +11,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FATAL = 128  # plus the signal's number: what a shell reports for a process that it ended
 GLANCE_S = 1.0  # between two looks at what may end
 
+_told = threading.Event()
+
 
 def interrupt() -> None:
     """Both raise KeyboardInterrupt here, and end a child that is not yet its own program."""
@@ -25,13 +27,29 @@ def interrupt() -> None:
         signal.signal(number, handle)
 
 
-def wait(ended: Callable[[], bool] = lambda: False) -> None:
-    """Return at the first one, or when it has `ended`; the next one interrupts."""
-    stop = threading.Event()
+def heed() -> None:
+    """From now on the first one is noted for `told` and `wait`; the next one interrupts."""
+
+    def note(*_: object) -> None:
+        _told.set()
+        interrupt()
+
     for number in SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(GLANCE_S) and not ended():
+        signal.signal(number, note)
+
+
+def told() -> bool:
+    """One has come that nobody has waited for yet."""
+    return _told.is_set()
+
+
+def wait(ended: Callable[[], bool] = lambda: False) -> None:
+    """Return at the first one that is heeded, or when it has `ended`; the next one interrupts."""
+    if not told():
+        heed()
+    while not _told.wait(GLANCE_S) and not ended():
         pass
+    _told.clear()
     interrupt()
 
 

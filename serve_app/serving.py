@@ -18,7 +18,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from serve_app import app
+from serve_app import app, interrupts
 from serve_app.deployments import EngineFactory, load_engine
 from serve_app.errors import CannotStart, DeadlineExceeded, Unable
 from serve_app.messages import ModelCard, Serving
@@ -107,7 +107,12 @@ def _told_by_deployments() -> list[str]:
 
 
 def _wait_until_ready(server: ServerSettings) -> None:
-    """Ask /ready as a cluster would; it generates, so it also warms the whole chain up."""
+    """Ask /ready as a cluster would; it generates, so it also warms the whole chain up.
+
+    Others may see it green before we do, and send users: whoever tells us to end from here on is
+    heeded, so that their answers finish.
+    """
+    interrupts.heed()
     url = f"{server.url}/ready"
     deadline = time.monotonic() + READY_S
     with httpx.Client(timeout=server.ready_deadline_s * 2, trust_env=False) as client:  # no proxy
@@ -115,5 +120,7 @@ def _wait_until_ready(server: ServerSettings) -> None:
             with suppress(httpx.HTTPError):
                 if client.get(url).is_success:
                     return
+            if interrupts.told():
+                raise KeyboardInterrupt
             time.sleep(0.1)
     raise CannotStart(f"{url} was not green within {READY_S:g} seconds; see the log.")

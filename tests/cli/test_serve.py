@@ -1,6 +1,8 @@
 """`glm-serve serve` shows its log to the end and keeps its folder only to explain itself."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,41 @@ def test_a_signal_interrupts(number: signal.Signals) -> None:
 
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_ends_a_forked_child_without_a_word(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As one that meets a child of Ray's before it has become its own program."""
+    program = (
+        "import os, signal; from serve_app import interrupts; interrupts.interrupt()\n"
+        "child = os.fork()\n"
+        f"if not child: signal.raise_signal({number.value})\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+    said = capfd.readouterr()
+    assert int(said.out) == 128 + number
+    assert not said.err
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_that_is_heeded_is_waited_for_and_the_next_one_interrupts(
+    number: signal.Signals,
+) -> None:
+    with interrupts.held_off():
+        interrupts.heed()
+        signal.raise_signal(number)
+        assert interrupts.told()
+
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        interrupts.wait()
+
+    assert not interrupts.told()
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)

@@ -43,13 +43,18 @@ def established(cluster: Cluster, name: str, kind: str) -> None:
 def test_the_api_server_takes_what_is_rendered(
     shared_namespace: Cluster, served: set[str], name: str, values: Path
 ) -> None:
-    """Kinds of programs that are not in this cluster are left out; nothing is really made."""
+    """Kinds of programs that are not in this cluster are left out.
+
+    Accounts alone are really made: no bare pod, as of `helm test`, is taken without its own.
+    """
     rendered = helm.objects(name, values, "--namespace", shared_namespace.namespace)
     known = [each for each in rendered if group(each) in {*served, ""}]
 
     unknown = {group(each) for each in rendered} - {*served, ""}
 
     assert unknown <= OPTIONAL.keys()
+    if accounts := [each for each in known if each["kind"] == "ServiceAccount"]:
+        shared_namespace.apply(*accounts)
     if known:
         text = yaml.safe_dump_all(known)
         shared_namespace.kubectl(

@@ -107,5 +107,8 @@ def _log_of_its_end(cluster: Cluster, pod_name: str) -> str:
     """Tell it to end as the kubelet does; a pod that succeeded had exit code 0."""
     told = "import os, signal; os.kill(1, signal.SIGTERM)"
     cluster.kubectl("exec", pod_name, "--", "python3", "-c", told)
-    cluster.wait(f"pod/{pod_name}", "jsonpath={.status.phase}=Succeeded", _END_S)
-    return cluster.kubectl("logs", pod_name)
+    ended = "jsonpath={.status.containerStatuses[0].state.terminated.reason}"
+    cluster.wait(f"pod/{pod_name}", ended, _END_S)
+    log = cluster.kubectl("logs", pod_name)
+    assert cluster.get("pod", pod_name)["status"]["phase"] == "Succeeded", log
+    return log
