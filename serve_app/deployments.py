@@ -159,7 +159,7 @@ class Ingress:
     ) -> None:
         telemetry.configure(settings.log)
         self._settings = settings
-        self._cards = Cards(serving)
+        self._cards = Cards(serving, settings.model.aliases)
         self._model = model
         self._metrics = telemetry.Metrics()
         self._doors = Doors(

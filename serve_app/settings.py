@@ -66,6 +66,9 @@ class ModelSettings(_Section):
 
     name: str = "glm-nano"
     """Name in /v1/models and folder name below `folder`."""
+    aliases: tuple[str, ...] = ()
+    """Further names that callers may ask by, such as that of the model before it: while two
+    versions share the traffic, whoever names one may meet the other."""
     folder: Path | None = None
     """Folder that holds one folder a model; None: the models in the box."""
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None

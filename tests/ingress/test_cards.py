@@ -38,6 +38,14 @@ def test_former_names_lead_to_the_model_that_serves_and_others_nowhere() -> None
     assert [cards.find(name) for name in (CARD.name, NEW.name)] == [NEW, NEW]
 
 
+def test_aliases_lead_to_whatever_serves() -> None:
+    cards = Cards(Serving(CARD), ("glm",))
+
+    assert cards.find("glm") == CARD
+    cards.turn(Serving(CARD).switched(NEW))
+    assert cards.find("glm") == NEW
+
+
 async def test_after_a_switch_the_old_name_is_answered_by_the_new_model_in_its_name() -> None:
     house = House()
     house.cards.turn(Serving(CARD).switched(NEW))
