@@ -177,6 +177,22 @@ def test_a_version_that_grows_leaves_the_number_of_workers_to_its_scaler() -> No
     assert {each["type"] for each in scaler["spec"]["metrics"]} == {"External"}  # never CPU
 
 
+@pytest.mark.parametrize("values", [PLAIN, KEDA, NANO], ids=lambda values: values.stem)
+def test_a_suspended_version_keeps_its_name_and_no_pods(values: Path) -> None:
+    among = objects("glm-model", values, "--set", "suspended=true")
+
+    assert {each["spec"]["replicas"] for each in of_kind("Deployment", among)} == {0}
+    assert {each["kind"] for each in among}.isdisjoint({"HorizontalPodAutoscaler", "ScaledObject"})
+    assert of_kind("Service", among)
+    assert deployments(values) == deployments(values, "--set", "suspended=true")
+
+
+def test_kuberay_suspends_a_version() -> None:
+    (service,) = of_kind("RayService", objects("glm-model", RAY, "--set", "suspended=true"))
+
+    assert service["spec"]["suspend"] is True
+
+
 def test_keda_scales_by_what_waits_and_by_the_first_token() -> None:
     (scaled,) = of_kind("ScaledObject", objects("glm-model", KEDA))
 

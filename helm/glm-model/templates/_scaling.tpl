@@ -12,7 +12,7 @@
 {{/* What scales the workers, empty if nothing does. */}}
 {{- define "glm-model.scaler" -}}
 {{- $grows := gt (int .Values.replicas.max) (int .Values.replicas.min) }}
-{{- if and $grows .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") }}
+{{- if and $grows (not .Values.suspended) .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") }}
 {{- include "glm-model.metrics" . }}
 {{- end }}
 {{- end }}
