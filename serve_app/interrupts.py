@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: when they interrupt, when they wait, when they are nothing."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -51,6 +52,22 @@ def wait(ended: Callable[[], bool] = lambda: False) -> None:
         pass
     _told.clear()
     interrupt()
+
+
+@contextmanager
+def cancelling() -> Iterator[None]:
+    """In a coroutine both cancel its task: raised amid an event loop they harm other tasks."""
+    loop = asyncio.get_running_loop()
+    if (task := asyncio.current_task()) is None:
+        raise RuntimeError("not in a task")
+    for number in SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        interrupt()
 
 
 @contextmanager

@@ -67,17 +67,21 @@ def drain(timeout_s: float) -> None:
     Raises DeadlineExceeded if some are still running, Unable if the ingress does not reply.
     """
     try:
-        asyncio.run(asyncio.wait_for(_drain(), timeout_s))
+        asyncio.run(_drain(timeout_s))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     except (RayError, RayServeException) as error:
         raise Unable("the ingress could not be told to drain; running answers were cut") from error
     except TimeoutError as error:
         raise DeadlineExceeded("some answers were still running and were cut") from error
 
 
-async def _drain() -> None:
+async def _drain(timeout_s: float) -> None:
     """In throughput mode a handle belongs to the event loop it is made on."""
-    ingress = serve.get_deployment_handle(app.INGRESS, app.NAME)
-    await ingress.broadcast("drain").results_async()
+    with interrupts.cancelling():
+        async with asyncio.timeout(timeout_s):
+            ingress = serve.get_deployment_handle(app.INGRESS, app.NAME)
+            await ingress.broadcast("drain").results_async()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`glm-serve serve` shows its log to the end and keeps its folder only to explain itself."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -98,6 +99,21 @@ def test_a_signal_that_is_heeded_is_waited_for_and_the_next_one_interrupts(
         interrupts.wait()
 
     assert not interrupts.told()
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_cancels_a_coroutine_and_interrupts_after_it(number: signal.Signals) -> None:
+    async def wait() -> None:
+        with interrupts.cancelling():
+            signal.raise_signal(number)
+            await asyncio.Event().wait()
+
+    with interrupts.held_off():
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(wait())
+
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("number", interrupts.SIGNALS)

@@ -79,16 +79,19 @@ def test_a_stop_lets_running_streams_finish_and_leaves_no_process(
 
 
 @pytest.mark.timeout(300)
-def test_a_second_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_one_stops_at_once_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     with serving(tmp_path) as server:
         family = server.family()
         (model,) = [process for process in family if "ModelReplica" in "".join(process.cmdline())]
         listeners = [listening(server, [], max_tokens=8000) for _ in range(8)]
         model.suspend()  # the answers under way never end now
 
-        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(number)
         server.wait_until_said("draining")
-        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(number)
         server.process.wait(60)
         for listener in listeners:
             listener.join(60)
