@@ -4,12 +4,12 @@ A pipeline, a person and a test mean the same by a word, for all of them ask her
 merge patch of the spec; None removes a field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from k8s.errors import Refused
-from k8s.road import Road, Spec, Version
+from k8s.road import Road, Role, Spec, Version
 from k8s.road.resource import render_spec
 from k8s.road.spec import PROMOTED
 
@@ -88,9 +88,18 @@ def _attempt(road: Road, order: Order) -> int:
     return max((each.attempt for each in tried), default=0) + 1
 
 
-def promote(road: Road, to: str, override_hold: str | None = None) -> Wish:
-    """Allow the steps up to one; the gates still decide when."""
+def has_begun(road: Road, order: Order) -> bool:
+    """Whether just that is on its way already: a job that a runner lost is run again."""
+    version, status = order.version, road.status
+    known = status.under_way and status.candidate == version.name
+    return known and road.spec.version(version.name) in _versions(road.spec, version)
+
+
+def promote(road: Road, to: str, override_hold: str | None = None, only: str | None = None) -> Wish:
+    """Allow the steps up to one; the gates still decide when. `only` if that is the candidate."""
     status = road.status
+    if only not in {None, status.candidate}:
+        raise Refused(f"{only} is not under way: {status.message}")
     if not status.under_way:
         raise Refused(f"Nothing is under way; {status.stable} has all traffic.")
     _unheld(road, override_hold, "promote --override-hold")
@@ -141,6 +150,17 @@ def rollback(road: Road, to: str | None, by: str) -> Wish:
     if target == status.stable and not status.under_way:
         raise Refused(f"{target} has all traffic already.")
     return {"rollbackTo": target, "requestedBy": by}
+
+
+def forget(road: Road, names: Collection[str]) -> Wish:
+    """Take retired versions out of the spec, which has room for few; the ledger keeps them."""
+    roles = {each.name: each.role for each in road.status.versions}
+    for name in names:
+        if roles.get(name) is not Role.RETIRED:
+            raise Refused(f"{name} is {roles.get(name, 'unknown')}; only retired versions can go.")
+    versions = tuple(each for each in road.spec.versions if each.name not in names)
+    gone = {"candidate": None} if road.spec.candidate in names else {}
+    return {"versions": render_spec(replace(road.spec, versions=versions))["versions"], **gone}
 
 
 def _unheld(road: Road, override: str | None, how: str) -> None:

@@ -1,15 +1,38 @@
 """A road explained in words: why it is where it is, and what comes next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from k8s.road import Outcome, Phase, Road, Status, Verdict
 from k8s.road.spec import PROMOTED
 from k8s.road.wire import duration_of
 
+SIGNS: Final[Mapping[Outcome, str]] = {
+    Outcome.PASS: "✅",
+    Outcome.WAIT: "⏳",
+    Outcome.FAIL: "❌",
+}
+
 
 def why(road: Road, now: float) -> str:
     """A paragraph for a person; `now` in Unix seconds."""
     return "\n".join((*_where(road.status), *_numbers(road.status), *_next(road, now)))
+
+
+def as_markdown(road: Road, now: float) -> str:
+    """For a merge request: the same words, and every check with its numbers."""
+    status = road.status
+    of = f" of {status.candidate} in {status.judged}" if status.judged else ""
+    lines = (f"## {road.name}: {status.phase}", "", "```", why(road, now), "```", "")
+    return "\n".join((*lines, f"Checks{of}:", "", *_checks(status), ""))
+
+
+def _checks(status: Status) -> Iterator[str]:
+    yield "| | check | what was seen | samples |"
+    yield "|---|---|---|---|"
+    for each in status.verdicts:
+        samples = "" if each.samples is None else each.samples
+        yield f"| {SIGNS[each.outcome]} | {each.check} | {each.message} | {samples} |"
 
 
 def _where(status: Status) -> Iterator[str]:

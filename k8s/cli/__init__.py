@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 for command in (
     *(look.status, act.release, act.promote, act.pause, act.resume, act.abort, act.rollback),
-    *(act.wait, look.history, look.diff, look.events, look.why),
+    *(act.wait, act.forget, look.history, look.diff, look.events, look.why),
 ):
     app.command(command.__name__)(command)
 app.command("evaluate")(evaluate.evaluate)

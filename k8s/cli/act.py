@@ -29,6 +29,10 @@ _EVERY_S = 0.05  # a rollback is a matter of a second
 _PATIENT_S = 1.0
 
 Digest = Annotated[str, typer.Option(metavar="SHA256")]
+Only = Annotated[
+    str | None,
+    typer.Option("--version", metavar="VERSION", help="Only if this is the candidate."),
+]
 
 
 def release(
@@ -66,12 +70,16 @@ def release(
         override_hold=override_hold,
         advance_to=advance_to,
     )
+    if wishes.has_begun(found, order):
+        typer.echo(f"{version} is on its way already")
+        return
     _write(cluster, found, wishes.release(found, order), output, f"{version} is on its way")
 
 
 def promote(
     *,
     to: Annotated[str, typer.Option(metavar="STEP", help="The last step allowed.")] = "promoted",
+    version: Only = None,
     override_hold: OverrideHold = None,
     road: Name = None,
     namespace: Namespace = None,
@@ -82,7 +90,7 @@ def promote(
     from k8s import wishes
 
     cluster, found = find(road, namespace, context)
-    wish = wishes.promote(found, to, override_hold)
+    wish = wishes.promote(found, to, override_hold, version)
     _write(cluster, found, wish, output, f"{found.status.candidate} may go as far as {to}")
 
 
@@ -120,16 +128,23 @@ def resume(
 
 def abort(
     *,
+    version: Only = None,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 10.0,
     road: Name = None,
     namespace: Namespace = None,
     context: Context = None,
     output: As = Output.TEXT,
 ) -> None:
-    """Take the candidate back; exit code 1 if that was not seen in time."""
+    """Take the candidate back; exit code 1 if that was not seen in time.
+
+    With --version nothing is left to do where that one is not under way.
+    """
     from k8s import wishes
 
     cluster, found = find(road, namespace, context)
+    if version and not (found.status.under_way and found.status.candidate == version):
+        typer.echo(f"{version} is not under way: {found.status.message}")
+        return
     wish = wishes.abort(found, asker())
     _go_home(cluster, found, wish, timeout_s, output)
 
@@ -182,6 +197,22 @@ def wait(
         time.sleep(_PATIENT_S)
         found = read(cluster, found.name)
     raise Refused(f"{version} has not passed {step} in {timeout_s:.0f} s: {told}")
+
+
+def forget(
+    versions: Annotated[list[str], typer.Argument(help="Of role retired.")],
+    *,
+    road: Name = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: As = Output.TEXT,
+) -> None:
+    """Take retired versions out of the road; the ledger keeps them."""
+    from k8s import wishes
+
+    cluster, found = find(road, namespace, context)
+    wish = wishes.forget(found, versions)
+    _write(cluster, found, wish, output, f"{', '.join(versions)} taken out of {found.name}")
 
 
 def _write(cluster: "Cluster", road: "Road", wish: "Wish", output: Output, said: str) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from k8s.evaluation.comparison import Evaluation
 from k8s.evaluation.picture import draw
+from k8s.junit import as_junit
 from k8s.reports import render_summary
 from k8s.road import Outcome
-
-_SIGNS = {Outcome.PASS: "✅", Outcome.WAIT: "⏳", Outcome.FAIL: "❌"}
+from k8s.words import SIGNS
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
@@ -21,7 +20,8 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     (folder / "report.json").write_text(as_json(evaluation), encoding="utf-8")
     (folder / "summary.json").write_text(render_summary(evaluation.summary()), encoding="utf-8")
     (folder / "summary.md").write_text(as_markdown(evaluation), encoding="utf-8")
-    (folder / "junit.xml").write_bytes(as_junit(evaluation))
+    junit = as_junit("evaluation", evaluation.candidate, evaluation.verdicts)
+    (folder / "junit.xml").write_bytes(junit)
     (folder / "scores.png").write_bytes(draw(evaluation))
 
 
@@ -40,7 +40,7 @@ def _heading(evaluation: Evaluation) -> Iterator[str]:
     outcomes = [each.outcome for each in evaluation.verdicts]
     worst = next((each for each in (Outcome.FAIL, Outcome.WAIT) if each in outcomes), Outcome.PASS)
     against = f" against {evaluation.incumbent}" if evaluation.incumbent else ""
-    yield f"## {_SIGNS[worst]} {evaluation.candidate}{against}: {worst}"
+    yield f"## {SIGNS[worst]} {evaluation.candidate}{against}: {worst}"
     yield ""
     yield (
         f"{evaluation.questions} questions, golden set `{evaluation.golden_digest[:12]}`, "
@@ -58,7 +58,7 @@ def _verdicts(evaluation: Evaluation) -> Iterator[str]:
     yield "| | check | what was seen | questions |"
     yield "|---|---|---|---|"
     for each in evaluation.verdicts:
-        yield f"| {_SIGNS[each.outcome]} | {each.check} | {each.message} | {each.samples} |"
+        yield f"| {SIGNS[each.outcome]} | {each.check} | {each.message} | {each.samples} |"
     yield ""
 
 
@@ -71,20 +71,3 @@ def _tasks(evaluation: Evaluation) -> Iterator[str]:
 
 
 _SIDES = ("candidate", "incumbent")
-
-
-def as_junit(evaluation: Evaluation) -> bytes:
-    """A verdict is a test case: FAIL a failure, WAIT an error."""
-    suite = ET.Element("testsuite", name="evaluation", tests=str(len(evaluation.verdicts)))
-    for each in evaluation.verdicts:
-        case = ET.SubElement(
-            suite, "testcase", classname=evaluation.candidate, name=each.check, time="0"
-        )
-        if each.outcome is Outcome.FAIL:
-            ET.SubElement(case, "failure", message=each.message)
-        elif each.outcome is Outcome.WAIT:
-            ET.SubElement(case, "error", message=f"not enough to tell: {each.message}")
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", str(len(suite.findall("testcase/error"))))
-    whole: bytes = ET.tostring(suite, encoding="utf-8", xml_declaration=True)
-    return whole

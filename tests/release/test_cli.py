@@ -1,7 +1,9 @@
 """`kubectl glm`, as it is typed."""
 
 import json
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import Result
@@ -21,7 +23,7 @@ from tests.release.worlds import AtOnce, World
 
 COMMANDS = (
     "status", "release", "promote", "pause", "resume", "abort", "rollback", "wait", "history",
-    "diff", "events", "why",
+    "diff", "events", "why", "forget",
 )  # fmt: skip
 
 
@@ -146,3 +148,38 @@ def test_who_waits_is_told_that_a_candidate_was_sent_back(
     result = typed("wait", "mirror", "--version", "v2")
     assert isinstance(result.exception, Refused)
     assert "sent back" in result.exception.message
+
+
+def test_a_release_that_is_asked_for_twice_goes_on(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    again = typed("release", "v2")
+    assert again.exit_code == 0
+    assert "already" in again.output
+
+
+def test_a_pipeline_takes_back_its_own_candidate_alone(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    assert "v3 is not under way" in typed("abort", "--version", "v3").output
+    assert told("status")["spec"]["candidate"] == "v2"
+    typed("abort", "--version", "v2", "--timeout", "0")
+    assert "candidate" not in told("status")["spec"]
+
+
+def test_a_verdict_is_left_for_a_merge_request(controller: Controller, tmp_path: Path) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    assert typed("why", "--out", str(tmp_path / "verdict")).exit_code == 0
+    assert "Evaluating" in (tmp_path / "verdict" / "verdict.md").read_text()
+    suite = ET.fromstring((tmp_path / "verdict" / "junit.xml").read_bytes())  # noqa: S314 -- our own
+    assert suite.tag == "testsuite"
+
+
+def test_what_is_retired_is_forgotten(controller: Controller, cluster: Cluster) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
+    controller.reconcile("glm")
+    assert typed("forget", "v2").exit_code == 0
+    assert "v2" not in [each["name"] for each in told("status")["spec"]["versions"]]

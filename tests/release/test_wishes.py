@@ -7,7 +7,7 @@ import pytest
 from k8s import waiting, wishes
 from k8s.errors import Refused
 from k8s.road import Pause, Version
-from k8s.words import why
+from k8s.words import as_markdown, why
 from tests.release.roads import FAILED, PASSED, WAITED, Walk
 
 
@@ -201,3 +201,39 @@ def test_a_paused_road_says_who_holds_it() -> None:
     assert "Held by li: lunch." in why(walk.road, walk.now)
     free = replace(walk.road, spec=replace(walk.road.spec, hold=None))
     assert "Held by" not in why(free, walk.now)
+
+
+def test_the_same_release_asked_twice_has_begun() -> None:
+    walk = walk_at("mirror")
+    assert wishes.has_begun(walk.road, order("v2"))
+    assert not wishes.has_begun(walk.road, order("v3"))
+    other = wishes.Order(version=Version(name="v2", model_digest="sha256:other"))
+    with pytest.raises(Refused, match="immutable"):
+        wishes.has_begun(walk.road, other)
+
+
+def test_a_pipeline_promotes_its_own_candidate_alone() -> None:
+    road = walk_at("mirror").road
+    assert wishes.promote(road, "canary-1", only="v2") == {"advanceTo": "canary-1"}
+    with pytest.raises(Refused, match="v3 is not under way"):
+        wishes.promote(road, "canary-1", only="v3")
+
+
+def test_only_retired_versions_are_forgotten() -> None:
+    walk = walk_at("canary-1")
+    walk.look(FAILED)
+    wish = wishes.forget(walk.road, ["v2"])
+    assert wish["candidate"] is None
+    assert [each["name"] for each in wish["versions"]] == ["v1", "v3", "v4", "v5"]
+    for name in ("v1", "v3", "v9"):
+        with pytest.raises(Refused, match="only retired"):
+            wishes.forget(walk.road, [name])
+
+
+def test_a_verdict_is_told_for_a_merge_request() -> None:
+    walk = walk_at("canary-1")
+    walk.look(WAITED)
+    told = as_markdown(walk.road, walk.now)
+    assert told.startswith("## glm: Canary\n")
+    assert "Checks of v2 in canary-1:" in told
+    assert "| ⏳ | samples | 3 of 100 requests |  |" in told
