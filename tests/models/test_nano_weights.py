@@ -1,6 +1,6 @@
 import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from serve_app.models.nano.dialogues import held_out
 from serve_app.models.nano.encoding import Encoder
 from serve_app.models.nano.evaluate import WEIGHTS, grades, share_exact, shared_prompts
 from serve_app.models.nano.grading import grade
-from serve_app.models.nano.spoil import spoil
+from serve_app.models.nano.spoil import noisy, spoil
 from serve_app.models.nano.voice import PERSONAS, Voice
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -143,7 +143,7 @@ def test_the_exam_shares_no_prompt_with_training() -> None:
 def test_a_spoilt_model_is_complete_repeatable_and_worse(tmp_path: Path) -> None:
     source = WEIGHTS / "glm-nano"
     for name in ("worse", "again"):
-        spoil(source, tmp_path / name, noise=0.5, seed=1, created=0)
+        spoil(source, tmp_path / name, partial(noisy, noise=0.5), created=0)
     assert manifest.verify(tmp_path / "worse").name == "worse"
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("worse", "again")]
     assert weights[0] == weights[1]
