@@ -6,6 +6,8 @@ import typer
 
 from k8s.cli.options import Name
 
+_EVERY_S = 2.0
+
 
 def scorer(
     *,
@@ -22,29 +24,22 @@ def scorer(
 
     import httpx
 
-    from k8s.cli.options import find, read
+    from k8s.cluster import Cluster, connect
     from k8s.errors import ReleaseError
-    from k8s.mirror import Pair, Scorer, serve
-    from k8s.road import Road
+    from k8s.mirror import Pair, Scorer, pair_of, serve
 
-    cluster, found = find(road, namespace, None)
+    cluster = Cluster(connect(namespace=namespace))
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-
-    def pair_of(seen: Road) -> Pair | None:
-        status = seen.status
-        if status.under_way and status.stable and status.candidate:
-            return Pair(status.stable, status.candidate)
-        return None
-
-    pair = pair_of(found)
+    pair: Pair | None = None
     with httpx.Client() as client, ThreadPoolExecutor(at_once, "copies") as executor:
         taken = Scorer(client, lambda: pair, executor, at_once=at_once, max_tokens=max_tokens)
         server = serve(port, taken)
-        while not stopping.wait(2.0):
+        while not stopping.wait(_EVERY_S):
             try:
-                pair = pair_of(read(cluster, found.name))
+                names = [road] if road else cluster.road_names()
+                pair = pair_of([cluster.road(name) for name in names])
             except ReleaseError:
                 continue  # the pair of before may still be right; a wrong one only costs answers
         server.shutdown()

@@ -6,7 +6,7 @@ one comparison takes; nothing of them is written, logged or kept, only numbers.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +15,7 @@ import httpx
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from k8s.mirror.copies import capped, kind_of, similarity, text_of
+from k8s.road import Road
 from k8s.road.route import PORT, service_of
 
 _CHAT: Final = "/v1/chat/completions"
@@ -29,6 +30,16 @@ class Pair:
 
     stable: str
     candidate: str
+
+
+def pair_of(roads: Iterable[Road | None]) -> Pair | None:
+    """Of the road that sends copies; None where there is none, or nobody could tell of which."""
+    pairs = [
+        Pair(each.status.stable, each.status.candidate)
+        for each in roads
+        if each and each.status.mirror_percent and each.status.stable and each.status.candidate
+    ]
+    return pairs[0] if len(pairs) == 1 else None
 
 
 class Numbers:

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from k8s.mirror import Pair, Scorer, serve
+from k8s.mirror import Pair, Scorer, pair_of, serve
 from k8s.mirror.copies import Kind, capped, kind_of, similarity, text_of
+from k8s.road import Road, Status
+from tests.release.roads import road_of
 from tests.release.worlds import AtOnce
 
 PAIR = Pair("v1", "v2")
@@ -157,3 +159,19 @@ def test_copies_come_in_over_http_and_only_numbers_go_out() -> None:
     assert 'glm_mirror_similarity_count{version="v2"} 1.0' in told
     assert 'glm_mirror_dropped_total{reason="size"} 1.0' in told
     assert SECRET not in told
+
+
+def mirroring(percent: int) -> Road:
+    return road_of(status=Status(stable="v1", candidate="v2", mirror_percent=percent))
+
+
+def test_whose_answers_are_compared_follows_the_one_road_that_sends_copies() -> None:
+    assert pair_of([mirroring(5)]) == pair_of([None, mirroring(0), mirroring(5)]) == PAIR
+
+
+def test_without_a_road_that_sends_copies_nobody_is_asked() -> None:
+    assert pair_of([]) is pair_of([mirroring(0)]) is None
+
+
+def test_of_two_roads_that_send_copies_nobody_could_tell_whose_one_is() -> None:
+    assert pair_of([mirroring(5), mirroring(5)]) is None
