@@ -54,6 +54,8 @@ env:
     valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   {{- with .values.prometheus }}
   - {name: GLM_PROMETHEUS_URL, value: {{ . | quote }}}
+  # Versions of other namespaces may have the same names.
+  - {name: GLM_PROMETHEUS_SELECTOR, value: {{ printf "namespace=%q" $.root.Release.Namespace | quote }}}
   {{- end }}
   - {name: HOME, value: /tmp}
 ports: [{name: {{ include "glm-platform.portName" . }}, containerPort: {{ include "glm-platform.port" . }}}]
