@@ -77,3 +77,10 @@ LABEL org.opencontainers.image.title="glm-serve" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+
+# What is in it, alone: --target sbom --output type=local,dest=FOLDER
+FROM scratch AS sbom
+COPY --from=product /usr/share/doc/glm-serve/sbom.cdx.json /
+
+# The image itself comes last, so that it is what is built where no target is named.
+FROM product

@@ -1,0 +1,122 @@
+"""`python3 -m ci.release`: the steps that jobs run, beside those of `kubectl glm`."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+import yaml
+
+from ci.release import charts, image, retention, warmth
+from k8s.cli import act
+from k8s.cli.options import find
+from k8s.errors import Refused, ReleaseError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+Values = Annotated[Path, typer.Option(envvar="RELEASE_VALUES", help="What a tag releases.")]
+Timeout = Annotated[str, typer.Option(envvar="START_TIMEOUT", help="Until a version answers.")]
+
+
+@app.command()
+def build(
+    *,
+    repository: Annotated[str, typer.Option(envvar="IMAGE_REPOSITORY")],
+    output: Annotated[str, typer.Option(envvar="IMAGE_OUTPUT", help="BuildKit's, beside type.")],
+    arguments: Annotated[str, typer.Option(envvar="IMAGE_ARGUMENTS", help="JSON object.")] = "{}",
+    revision: Annotated[str, typer.Option(envvar="CI_COMMIT_SHA")] = "unknown",
+) -> None:
+    """Build the image and its bill of materials; write build.env."""
+    given = {"REVISION": revision} | json.loads(arguments)
+    digest = image.build(repository, given, output)
+    image.bill(given)
+    _report("build.env", IMAGE_REPOSITORY=repository, IMAGE_DIGEST=digest)
+
+
+@app.command()
+def deploy(
+    version: str,
+    *,
+    repository: Annotated[str, typer.Option(envvar="IMAGE_REPOSITORY")],
+    digest: Annotated[str, typer.Option(envvar="IMAGE_DIGEST")],
+    values: Values = Path("ci/release.yaml"),
+    timeout: Timeout = "20m",
+) -> None:
+    """Install a version beside the others; write deploy.env, which says what it is made of."""
+    _, road = find(None, None, None)
+    standing = road.spec.version(version)
+    if standing and standing.image_digest not in {"", digest}:
+        raise Refused(f"{version} is immutable and has another image; release it by another tag.")
+    charts.install(version, values, (repository, digest), timeout)
+    stable = road.spec.version(road.status.stable or "")
+    text = values.read_bytes()
+    _report(
+        "deploy.env",
+        STABLE=road.status.stable or "",
+        STABLE_MODEL_DIGEST=stable.model_digest if stable else "",
+        MODEL_DIGEST=yaml.safe_load(text)["model"]["digest"],
+        CONFIG_DIGEST=hashlib.sha256(text).hexdigest(),
+        CHART_VERSION=charts.chart_version(),
+    )
+
+
+@app.command()
+def warm(
+    version: str,
+    *,
+    url: Annotated[str, typer.Option(envvar="GATEWAY_URL")],
+    times: Annotated[int, typer.Option(help="Answers in a row.")] = 10,
+    patience_s: Annotated[float, typer.Option("--patience", help="Seconds.")] = 120.0,
+) -> None:
+    """Let a version answer before anybody is sent there."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        last_s = warmth.warm(client, version, times, patience_s)
+    typer.echo(f"{version} has answered {times} times in a row, the last time in {last_s:.2f} s")
+
+
+@app.command()
+def keep(*, timeout: Timeout = "20m") -> None:
+    """Make pods follow roles: warm ones stay, cold ones are suspended, retired ones go."""
+    _, road = find(None, None, None)
+    installed = charts.installed() & {each.name for each in road.spec.versions}
+    suspended = set(filter(charts.is_suspended, installed))
+    plan = retention.plan(road.status, installed, suspended)
+    for version in plan.wake:
+        charts.wake(version, timeout)
+    for version in plan.suspend:
+        charts.suspend(version)
+    for version in plan.remove:
+        charts.uninstall(version)
+    if plan.forget:
+        act.forget(list(plan.forget))
+    typer.echo(f"{road.name}: {plan}")
+
+
+@app.command()
+def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "20m") -> None:
+    """Give a suspended version its pods back, so that users can be led there; else do nothing."""
+    if version and version in charts.installed() and charts.is_suspended(version):
+        charts.wake(version, timeout)
+
+
+def _report(file: str, **variables: str) -> None:
+    """For jobs that come after, as a dotenv report."""
+    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    Path(file).write_text(lines, encoding="utf-8")
+    typer.echo(lines, nl=False)
+
+
+def main() -> None:
+    """Run the step; an error of ours becomes one red sentence and exit code 1."""
+    try:
+        app(prog_name="python3 -m ci.release")
+    except ReleaseError as error:
+        typer.secho(error.message, fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Versions as Helm keeps them: one release each, named after its version."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ci.release.programs import run
+from k8s.road.route import service_of
+
+CHART = Path("helm/glm-model")
+# The number of pods is ours: who scaled a version by hand is overruled.
+_OURS = "--force-conflicts"
+
+
+def chart_version() -> str:
+    """Of the chart that lies here."""
+    told: dict[str, str] = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    return told["version"]
+
+
+def install(version: str, values: Path, image: tuple[str, str], timeout: str) -> None:
+    """Beside the others, and wait until it has generated something; nothing leads to it yet."""
+    repository, digest = image
+    run(
+        *("helm", "upgrade", "--install", service_of(version), str(CHART), _OURS),
+        f"--values={values}",
+        f"--set-string=version={version}",
+        f"--set-string=image.repository={repository}",
+        f"--set-string=image.digest={digest}",
+        *("--wait", f"--timeout={timeout}"),
+    )
+
+
+def installed() -> set[str]:
+    """Versions that Helm knows, suspended ones too."""
+    found = json.loads(run("helm", "list", "--all", "--max=0", "--output=json"))
+    return {
+        each["name"].removeprefix("glm-") for each in found if each["chart"].startswith(CHART.name)
+    }
+
+
+def is_suspended(version: str) -> bool:
+    """Whether it has no pods on purpose."""
+    values: dict[str, Any] = json.loads(
+        run("helm", "get", "values", service_of(version), "--all", "--output=json")
+    )
+    return bool(values.get("suspended"))
+
+
+def suspend(version: str) -> None:
+    """Its pods end their last answers; all else stays."""
+    _change(version, "true")
+
+
+def wake(version: str, timeout: str) -> None:
+    """Wait until it has generated something."""
+    _change(version, "false", "--wait", f"--timeout={timeout}")
+
+
+def uninstall(version: str) -> None:
+    """Its pods end their last answers first."""
+    run("helm", "uninstall", service_of(version))
+
+
+def _change(version: str, suspended: str, *more: str) -> None:
+    run(
+        *("helm", "upgrade", service_of(version), str(CHART), _OURS, "--reset-then-reuse-values"),
+        f"--set=suspended={suspended}",
+        *more,
+    )

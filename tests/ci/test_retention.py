@@ -1,0 +1,67 @@
+"""Pods follow roles, and nobody who has users is touched."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.release.retention import Plan, plan
+from k8s.road import Role, Status, VersionState
+
+NAMES = tuple(f"v{number}" for number in range(40, 46))
+
+
+def status(**roles: Role) -> Status:
+    """The stable version has all traffic."""
+    states = (
+        VersionState(name=name, role=role, weight=100 if role is Role.STABLE else 0, ready=1)
+        for name, role in roles.items()
+    )
+    return Status(versions=tuple(states))
+
+
+def test_warm_ones_stay_cold_ones_sleep_and_retired_ones_go() -> None:
+    road = status(
+        v40=Role.RETIRED, v41=Role.COLD, v42=Role.WARM, v43=Role.STABLE, v44=Role.NEW
+    )  # fmt: skip
+
+    assert plan(road, NAMES, ()) == Plan(suspend=("v41",), remove=("v40",), forget=("v40",))
+
+
+def test_a_version_that_became_warm_again_is_woken() -> None:
+    road = status(v41=Role.WARM, v42=Role.STABLE)
+
+    assert plan(road, NAMES, {"v41"}) == Plan(wake=("v41",))
+
+
+def test_what_is_as_it_should_be_is_left_alone() -> None:
+    road = status(v41=Role.COLD, v42=Role.WARM, v43=Role.STABLE)
+
+    assert plan(road, NAMES, {"v41"}) == Plan()
+
+
+def test_a_retired_version_that_is_gone_is_only_forgotten() -> None:
+    road = status(v40=Role.RETIRED, v43=Role.STABLE)
+
+    assert plan(road, {"v43"}, ()) == Plan(forget=("v40",))
+
+
+roles = st.fixed_dictionaries(
+    {}, optional={name: st.tuples(st.sampled_from(Role), st.integers(0, 100)) for name in NAMES}
+)
+
+
+@given(roles, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
+def test_whoever_has_users_keeps_its_pods(
+    given_roles: dict[str, Any], installed: set[str], suspended: set[str]
+) -> None:
+    states = tuple(
+        VersionState(name=name, role=role, weight=weight, ready=1)
+        for name, (role, weight) in given_roles.items()
+    )
+    made = plan(Status(versions=states), installed, suspended & installed)
+
+    gone = {*made.suspend, *made.remove, *made.forget}
+    assert gone.isdisjoint(each.name for each in states if each.weight)
+    assert {*made.suspend, *made.remove, *made.wake} <= installed
+    assert set(made.remove) <= set(made.forget)

@@ -1,0 +1,136 @@
+"""Steps as a job runs them: what they start, what they leave, what they refuse."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from ci.release.__main__ import app
+from k8s.clocks import Clocks
+from k8s.cluster import Cluster
+from k8s.controller import Controller
+from k8s.errors import Refused
+from k8s.gauge import Gauge
+from tests.ci.conftest import Calls
+from tests.ci.gitlab import ROOT
+from tests.release.conftest import cluster, shelf  # noqa: F401 -- fixtures
+from tests.release.worlds import AtOnce, World
+
+DIGEST = f"sha256:{'a' * 64}"
+IMAGE = ("--repository", "registry.example/glm", "--digest", DIGEST)
+
+
+def step(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job's folder."""
+    shutil.copytree(ROOT / "helm", tmp_path / "helm")
+    (tmp_path / "ci").mkdir()
+    shutil.copy(ROOT / "ci" / "release.yaml", tmp_path / "ci")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def adopted(cluster: Cluster) -> Controller:  # noqa: F811
+    made = Controller(
+        cluster,
+        lambda: Gauge(World(), AtOnce(), lambda: 0.0, lambda: None),
+        Clocks(lambda: 1.7e9, lambda: 0.0),
+    )
+    made.reconcile("glm")
+    return made
+
+
+def test_an_image_is_pushed_by_digest_and_its_bill_is_of_the_same_layers(
+    desk: Path, programs: Callable[..., Calls]
+) -> None:
+    calls = programs(buildctl={})
+    done = step("build", "--repository", "registry.example/glm", "--output", "push=true")
+
+    assert done.exit_code == 0, done.output
+    assert (desk / "build.env").read_text() == (
+        f"IMAGE_REPOSITORY=registry.example/glm\nIMAGE_DIGEST={DIGEST}\n"
+    )
+    image, bill = calls()
+    assert "--output=type=image,name=registry.example/glm,oci-mediatypes=true,push=true" in image
+    assert {"--opt=target=sbom", "--opt=build-arg:REVISION=unknown"} <= set(bill)
+
+
+def test_a_deployment_says_what_it_is_made_of(
+    desk: Path, adopted: Controller, programs: Callable[..., Calls]
+) -> None:
+    calls = programs(helm={})
+    done = step("deploy", "v43", *IMAGE)
+
+    assert done.exit_code == 0, done.output
+    told = dict(line.split("=", 1) for line in (desk / "deploy.env").read_text().splitlines())
+    assert told["STABLE"] == "v1"
+    assert len(told["MODEL_DIGEST"]) == len(told["CONFIG_DIGEST"]) == 64
+    (install,) = calls()
+    assert install[1:4] == ["upgrade", "--install", "glm-v43"]
+    assert f"--set-string=image.digest={DIGEST}" in install
+
+
+def test_a_version_never_becomes_another_image(
+    desk: Path,
+    adopted: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+) -> None:
+    calls = programs(helm={})
+    cluster.wish("glm", {"versions": [{"name": "v1", "imageDigest": f"sha256:{'b' * 64}"}]}, "test")
+
+    refused = step("deploy", "v1", *IMAGE)
+
+    assert isinstance(refused.exception, Refused)
+    with pytest.raises(FileNotFoundError):
+        calls()
+
+
+def releases(*names: str) -> str:
+    return json.dumps([{"name": f"glm-{name}", "chart": "glm-model-0.1.0"} for name in names])
+
+
+def test_what_a_road_has_retired_is_uninstalled_and_forgotten(
+    adopted: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+) -> None:
+    cluster.wish("glm", {"candidate": "v2"}, "test")
+    adopted.reconcile("glm")
+    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
+    adopted.reconcile("glm")
+    calls = programs(helm={"list": releases("v1", "v2"), "get values": "{}"})
+
+    done = step("keep")
+
+    assert done.exit_code == 0, done.output
+    assert calls()[-1] == ["helm", "uninstall", "glm-v2"]
+    road = cluster.road("glm")
+    assert road is not None
+    assert road.spec.version("v2") is None
+    assert road.spec.version("v1") is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "woken"), [('{"suspended": true}', True), ('{"suspended": false}', False)]
+)
+def test_only_a_suspended_version_is_woken(
+    programs: Callable[..., Calls], values: str, *, woken: bool
+) -> None:
+    calls = programs(helm={"list": releases("v41"), "get values": values})
+
+    assert step("wake", "v41").exit_code == 0
+    assert any("--set=suspended=false" in call for call in calls()) is woken
+
+
+def test_a_rollback_to_nobody_in_particular_wakes_nobody() -> None:
+    assert step("wake", "").exit_code == 0
