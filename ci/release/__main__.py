@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import httpx
@@ -31,7 +35,8 @@ def build(
 ) -> None:
     """Build the image and its bill of materials; write build.env."""
     given = {"REVISION": revision} | json.loads(arguments)
-    digest = image.build(repository, given, output)
+    with _signed_in(os.environ):
+        digest = image.build(repository, given, output)
     image.bill(given)
     _report("build.env", IMAGE_REPOSITORY=repository, IMAGE_DIGEST=digest)
 
@@ -100,6 +105,22 @@ def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "
     """Give a suspended version its pods back, so that users can be led there; else do nothing."""
     if version and version in charts.installed() and charts.is_suspended(version):
         charts.wake(version, timeout)
+
+
+@contextmanager
+def _signed_in(given: Mapping[str, str]) -> Iterator[None]:
+    """At the project's own registry, where GitLab gives a password for this job."""
+    if "CI_REGISTRY_PASSWORD" not in given:
+        yield
+        return
+    names = ("CI_REGISTRY", "CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD")
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "config.json")
+        file.touch(mode=0o600)
+        file.write_text(image.credentials(*(given[name] for name in names)), encoding="utf-8")
+        os.environ["DOCKER_CONFIG"] = folder
+        yield
+        del os.environ["DOCKER_CONFIG"]
 
 
 def _report(file: str, **variables: str) -> None:

@@ -12,7 +12,10 @@ import pytest
 Calls = Callable[[], list[list[str]]]
 
 _SCRIPT = """#!{python}
-import json, pathlib, sys
+import json, os, pathlib, sys
+config = os.environ.get("DOCKER_CONFIG")
+if config:
+    pathlib.Path({log!r} + ".auth").write_text(pathlib.Path(config, "config.json").read_text())
 with open({log!r}, "a") as log:
     log.write(json.dumps([{name!r}, *sys.argv[1:]]) + "\\n")
 for word in sys.argv:

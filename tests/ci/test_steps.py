@@ -1,6 +1,8 @@
 """Steps as a job runs them: what they start, what they leave, what they refuse."""
 
+import base64
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +64,22 @@ def test_an_image_is_pushed_by_digest_and_its_bill_is_of_the_same_layers(
     image, bill = calls()
     assert "--output=type=image,name=registry.example/glm,oci-mediatypes=true,push=true" in image
     assert {"--opt=target=sbom", "--opt=build-arg:REVISION=unknown"} <= set(bill)
+
+
+def test_an_image_is_pushed_with_the_password_of_its_job_alone(
+    desk: Path, programs: Callable[..., Calls], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = programs(buildctl={})
+    for name, value in (("", "registry.example"), ("_USER", "li"), ("_PASSWORD", "open")):
+        monkeypatch.setenv(f"CI_REGISTRY{name}", value)
+
+    done = step("build", "--repository", "registry.example/glm", "--output", "push=true")
+
+    assert done.exit_code == 0, done.output
+    kept = json.loads((desk / "calls.auth").read_text())
+    assert base64.b64decode(kept["auths"]["registry.example"]["auth"]) == b"li:open"
+    assert "open" not in done.output + str(calls())
+    assert "DOCKER_CONFIG" not in os.environ
 
 
 def test_a_deployment_says_what_it_is_made_of(

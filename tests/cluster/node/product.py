@@ -9,7 +9,7 @@ from tests.cluster.node.steps import step
 _REPOSITORY = "glm-serve"
 _KEPT = 12  # builds
 # Debian's Python comes without its headers and without what makes virtual environments.
-_BUILD_PACKAGES = "gcc libc6-dev libpython3-dev python3-venv"
+BUILD_PACKAGES = "gcc libc6-dev libpython3-dev python3-venv"
 
 
 def image(tag: str = "latest", **arguments: str) -> str:
@@ -22,7 +22,7 @@ def image(tag: str = "latest", **arguments: str) -> str:
                 dockerfile=places.REPOSITORY / "Dockerfile",
                 arguments={
                     "BASE": base.image(),
-                    "BUILD_PACKAGES": _BUILD_PACKAGES,
+                    "BUILD_PACKAGES": BUILD_PACKAGES,
                     **arguments,
                 },
                 push=False,
