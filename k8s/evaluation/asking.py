@@ -16,7 +16,6 @@ from k8s.road.route import VERSION_HEADER
 
 _TIMEOUT: Final = httpx.Timeout(120, connect=10)  # seconds; a cold model takes its time
 _BLOCKED: Final = "content_filter"
-_FIRST_ERROR: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +93,24 @@ async def _first_model(client: httpx.AsyncClient) -> str:
     try:
         response = await client.get("/v1/models")
         response.raise_for_status()
+        if stranger := _stranger(client, response):
+            raise Unreachable(f"{client.base_url} does not lead there: {stranger}.")
         name: str = response.json()["data"][0]["id"]
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
         address = client.base_url
         raise Unreachable(f"{address} names no model ({type(error).__name__}).") from error
     return name
+
+
+def _stranger(client: httpx.AsyncClient, response: httpx.Response) -> str:
+    """Who answered in place of the version that was asked for; empty where nobody did.
+
+    A gateway that knows no such version leads to the one that users have.
+    """
+    asked, named = (each.headers.get(VERSION_HEADER) for each in (client, response))
+    if asked in {None, named} or (named is None and response.is_error):
+        return ""
+    return f"{asked} was asked for, and {named or 'nobody with a name'} answered"
 
 
 async def _ask(
@@ -109,7 +121,9 @@ async def _ask(
     draft = _Draft(clock())
     try:
         async with client.stream("POST", "/v1/chat/completions", json=body) as response:
-            if response.status_code >= _FIRST_ERROR:
+            if stranger := _stranger(client, response):
+                return Answer(question.id, error=stranger)
+            if response.is_error:
                 return _refused(question, response.status_code, await response.aread())
             async for line in response.aiter_lines():
                 _take(draft, line, clock)

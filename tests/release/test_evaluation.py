@@ -305,13 +305,17 @@ def delta(finish: str | None = None, **said: object) -> dict[str, object]:
     return {"choices": [{"index": 0, "delta": said, "finish_reason": finish}]}
 
 
-def server(chat: httpx.Response) -> tuple[httpx.MockTransport, list[httpx.Request]]:
+def server(
+    chat: httpx.Response, named: str = "v2"
+) -> tuple[httpx.MockTransport, list[httpx.Request]]:
+    """It names itself, as versions do, where it lists its model."""
     requests: list[httpx.Request] = []
+    name = {"x-model-version": named}
 
     def handle(request: httpx.Request) -> httpx.Response:
         requests.append(request)
         if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": [{"id": "glm-nano"}]})
+            return httpx.Response(200, json={"data": [{"id": "glm-nano"}]}, headers=name)
         return chat
 
     return httpx.MockTransport(handle), requests
@@ -330,7 +334,8 @@ async def test_an_answer_is_put_together_from_its_stream() -> None:
         delta("tool_calls"),
         ended,
     )
-    transport, requests = server(httpx.Response(200, content=stream(*events)))
+    named = {"x-model-version": "v2"}
+    transport, requests = server(httpx.Response(200, content=stream(*events), headers=named))
     endpoint = Endpoint("http://here/v1", pin="v2")
     (given,) = await ask(endpoint, [question()], transport=transport)
     assert (given.text, given.finish, given.tokens) == ("It rains.", "tool_calls", 5)
@@ -338,6 +343,21 @@ async def test_an_answer_is_put_together_from_its_stream() -> None:
     sent = json.loads(requests[-1].content)
     assert requests[-1].headers["x-model-version"] == "v2"
     assert (sent["model"], sent["temperature"], sent["seed"]) == ("glm-nano", 0, 0)
+
+
+async def test_a_gateway_that_leads_to_another_version_is_told() -> None:
+    """It does so before the candidate is on its road."""
+    transport, _ = server(httpx.Response(200), named="v1")
+    with pytest.raises(Unreachable, match="v2 was asked for, and v1 answered"):
+        await ask(Endpoint("http://here", pin="v2"), [question()], transport=transport)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_another_version_s_answer_is_none(status: int) -> None:
+    stranger = httpx.Response(status, headers={"x-model-version": "v1"})
+    transport, _ = server(stranger)
+    (given,) = await ask(Endpoint("http://here", pin="v2"), [question()], transport=transport)
+    assert given.error == "v2 was asked for, and v1 answered"
 
 
 async def test_a_refusal_of_the_guard_is_an_answer_and_any_other_error_is_none() -> None:
