@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FATAL = 128  # plus the signal's number: what a shell reports for a process that it ended
 GLANCE_S = 1.0  # between two looks at what may end
 
-_told = threading.Event()
+_noted = threading.Event()
 
 
 def interrupt() -> None:
@@ -28,29 +28,25 @@ def interrupt() -> None:
         signal.signal(number, handle)
 
 
+def note(*_: object) -> None:
+    """One has come, for `wait` to return at once; the next one interrupts."""
+    _noted.set()
+    interrupt()
+
+
 def heed() -> None:
-    """From now on the first one is noted for `told` and `wait`; the next one interrupts."""
-
-    def note(*_: object) -> None:
-        _told.set()
-        interrupt()
-
+    """From now on the first one is noted."""
     for number in SIGNALS:
         signal.signal(number, note)
 
 
-def told() -> bool:
-    """One has come that nobody has waited for yet."""
-    return _told.is_set()
-
-
 def wait(ended: Callable[[], bool] = lambda: False) -> None:
-    """Return at the first one that is heeded, or when it has `ended`; the next one interrupts."""
-    if not told():
+    """Return at the first one, or when it has `ended`; the next one interrupts."""
+    if not _noted.is_set():
         heed()
-    while not _told.wait(GLANCE_S) and not ended():
+    while not _noted.wait(GLANCE_S) and not ended():
         pass
-    _told.clear()
+    _noted.clear()
     interrupt()
 
 

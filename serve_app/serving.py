@@ -50,7 +50,22 @@ def connect(**options: Any) -> None:
 def deploy(
     settings: Settings, card: ModelCard, say: Say, factory: EngineFactory = load_engine
 ) -> None:
-    """Return when /ready is green; raises CannotStart."""
+    """Return when /ready is green; raises CannotStart.
+
+    From then on `interrupts.wait` is told of signals, for there may be users.
+    """
+    try:
+        _deploy(settings, card, say, factory)
+    except KeyboardInterrupt:
+        # Others may have seen it green before we did, and sent users: their answers finish.
+        if not _is_ready(settings.server):
+            raise
+        interrupts.note()
+    else:
+        interrupts.heed()
+
+
+def _deploy(settings: Settings, card: ModelCard, say: Say, factory: EngineFactory) -> None:
     say("starting Ray Serve and HAProxy")
     with told_as("Ray Serve"):
         serve.start(http_options={"host": settings.server.host, "port": settings.server.port})
@@ -111,20 +126,17 @@ def _told_by_deployments() -> list[str]:
 
 
 def _wait_until_ready(server: ServerSettings) -> None:
-    """Ask /ready as a cluster would; it generates, so it also warms the whole chain up.
-
-    Others may see it green before we do, and send users: whoever tells us to end from here on is
-    heeded, so that their answers finish.
-    """
-    interrupts.heed()
-    url = f"{server.url}/ready"
     deadline = time.monotonic() + READY_S
-    with httpx.Client(timeout=server.ready_deadline_s * 2, trust_env=False) as client:  # no proxy
-        while time.monotonic() < deadline:
-            with suppress(httpx.HTTPError):
-                if client.get(url).is_success:
-                    return
-            if interrupts.told():
-                raise KeyboardInterrupt
-            time.sleep(0.1)
-    raise CannotStart(f"{url} was not green within {READY_S:g} seconds; see the log.")
+    while time.monotonic() < deadline:
+        if _is_ready(server):
+            return
+        time.sleep(0.1)
+    raise CannotStart(f"{server.url}/ready was not green within {READY_S:g} seconds; see the log.")
+
+
+def _is_ready(server: ServerSettings) -> bool:
+    """Ask as a cluster would; it generates, so it also warms the whole chain up."""
+    patience_s = server.ready_deadline_s * 2
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{server.url}/ready", timeout=patience_s, trust_env=False).is_success
+    return False

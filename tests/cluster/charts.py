@@ -1,6 +1,7 @@
 """The charts on a cluster: what an operator types, as Python."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.models import manifest
+from tests.cluster import pods
 from tests.cluster.kube import Cluster
 from tests.cluster.node import places
 
@@ -46,6 +48,27 @@ def nano(version: str, image: str, /, **more: Any) -> Values:
         "startup": {"base": READY_S},
     }
     return merged(values, more)
+
+
+def nano_with_workers(version: str, image: str, /, **more: Any) -> Values:
+    """Likewise with one worker beside the head; the Secret `ray` must be there."""
+    resources = {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}
+    workers = {"workers": {"enabled": True, "resources": resources}, "ray": {"authSecret": "ray"}}
+    return merged(nano(version, image, **workers), more)
+
+
+def ray_secret(cluster: Cluster) -> None:
+    token = "--from-literal=auth_token=" + "0" * 32
+    cluster.kubectl("create", "secret", "generic", "ray", token)
+
+
+def redis(cluster: Cluster) -> None:
+    """For the control stores of Ray's heads, at redis:6379."""
+    image = os.environ.get("GLM_REDIS_IMAGE") or "localhost:5000/redis:1"
+    labels = {"app": "redis", "app.kubernetes.io/name": "redis"}
+    pod = pods.pod("redis", image, labels=labels, cpu="20m", memory="256Mi")
+    cluster.apply(pod, pods.headless("redis", {"app": "redis"}, 6379))
+    cluster.wait("pod/redis", "condition=Ready", 60)
 
 
 def merged(values: Values, more: Values) -> Values:

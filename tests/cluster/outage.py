@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.cluster import traffic
+from tests.cluster.node import places
 from tests.cluster.traffic import Answer, Traffic
+
+TABLE = places.CACHE / "faults.md"  # what the documents show is copied from here
 
 
 @dataclass(slots=True)
@@ -47,3 +50,8 @@ def of(url: str, fault: Callable[[], None], *, watch_s: float) -> Iterator[Outag
         fault()
         yield outage
         time.sleep(max(outage.at + watch_s - time.monotonic(), 0))
+
+
+def note(row: str) -> None:
+    with TABLE.open("a", encoding="utf-8") as table:
+        table.write(f"{row}\n")

@@ -53,13 +53,17 @@ def test_the_api_server_takes_what_is_rendered(
     unknown = {group(each) for each in rendered} - {*served, ""}
 
     assert unknown <= OPTIONAL.keys()
-    if accounts := [each for each in known if each["kind"] == "ServiceAccount"]:
-        shared_namespace.apply(*accounts)
+    for own in {each["spec"]["serviceAccountName"] for each in known if each["kind"] == "Pod"}:
+        shared_namespace.apply(account(own))
     if known:
         text = yaml.safe_dump_all(known)
         shared_namespace.kubectl(
             "apply", "--server-side", "--dry-run=server", "--filename=-", given=text
         )
+
+
+def account(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
 
 
 def test_a_restricted_namespace_takes_every_pod(shared_namespace: Cluster) -> None:

@@ -1,21 +1,18 @@
 """What breaks under users: how many notice, how long, and that it mends itself."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.cluster import charts, outage
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster, Refused
-from tests.cluster.node import places
 
 pytestmark = pytest.mark.timeout(1200)
 
 WATCH_S = 150
 HEADS = "app.kubernetes.io/component=head"
 HEAD = "deployment/glm-v1-head"
-TABLE = places.CACHE / "faults.md"  # what the documents show is copied from here
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +58,6 @@ def mended(cluster: Cluster, seen: outage.Outage) -> bool:
     return bool(last) and not any(each.fault for each in last)
 
 
-def note(row: str) -> None:
-    with Path(TABLE).open("a", encoding="utf-8") as table:
-        table.write(f"{row}\n")
-
-
 def test_a_pod_that_is_told_to_go_cuts_no_stream(whole: Cluster, url: str) -> None:
     def leave() -> None:
         whole.kubectl("delete", "pod", pod(whole), "--wait=false")
@@ -73,7 +65,7 @@ def test_a_pod_that_is_told_to_go_cuts_no_stream(whole: Cluster, url: str) -> No
     with outage.of(url, leave, watch_s=WATCH_S) as seen:
         pass
 
-    note(seen.row("the only pod deleted"))
+    outage.note(seen.row("the only pod deleted"))
     cut = [each for each in seen.failed("stream") if each.began < seen.at]
     assert cut == []
     assert mended(whole, seen)
@@ -94,7 +86,7 @@ def test_a_killed_container_comes_back_by_itself(whole: Cluster, url: str) -> No
     with outage.of(url, kill, watch_s=WATCH_S) as seen:
         pass
 
-    note(seen.row("Ray's control store killed in the only pod"))
+    outage.note(seen.row("Ray's control store killed in the only pod"))
     assert mended(whole, seen)
 
 
@@ -107,7 +99,7 @@ def test_a_container_out_of_memory_comes_back_by_itself(whole: Cluster, url: str
     with outage.of(url, devour, watch_s=WATCH_S) as seen:
         pass
 
-    note(seen.row("out of memory in the only pod"))
+    outage.note(seen.row("out of memory in the only pod"))
     assert mended(whole, seen)
 
 
@@ -126,6 +118,6 @@ def test_an_evicted_pod_moves_when_its_node_is_drained(whole: Cluster, url: str)
     with outage.of(url, drain, watch_s=WATCH_S) as seen:
         pass
 
-    note(seen.row("the only pod evicted from its node"))
+    outage.note(seen.row("the only pod evicted from its node"))
     assert [each for each in seen.failed("stream") if each.began < seen.at] == []
     assert mended(whole, seen)

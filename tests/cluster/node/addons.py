@@ -28,6 +28,9 @@ def install() -> None:
     with step("starting Prometheus"):
         _apply("prometheus.yaml")
         _rolled_out("monitoring", "prometheus")
+    with step("starting the adapter of metrics for autoscalers"):
+        _apply("prometheus-adapter.yaml")
+        _rolled_out("monitoring", "prometheus-adapter")
 
 
 def helm(*arguments: str | Path) -> str:

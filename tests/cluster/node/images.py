@@ -12,6 +12,8 @@ _OURS = {  # image and the tool it carries
     "envoy-gateway:1": tools.ENVOY_GATEWAY,
     "envoy:1": tools.ENVOY,
     "prometheus:1": None,
+    "redis:1": None,
+    "prometheus-adapter:1": tools.PROMETHEUS_ADAPTER,
 }
 
 

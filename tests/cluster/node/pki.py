@@ -44,11 +44,12 @@ class Files:
 
 
 def make(files: Files, api_addresses: tuple[IPv4Address, ...]) -> None:
-    """A CA, the API server's two faces, the key that signs service accounts, one admin token."""
+    """A CA, the API server's three faces, the key that signs service accounts, one admin token."""
     files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = _Authority(files)
     authority.sign("api", _named(common="kube-apiserver"), api_addresses)
     authority.sign("kubelet-client", _named(common="kubelet-client", group="system:masters"))
+    authority.sign("front-proxy", _named(common="front-proxy"))
     accounts = _new_key(files.key("accounts"))
     files.public("accounts").write_bytes(
         accounts.public_key().public_bytes(

