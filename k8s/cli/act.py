@@ -11,10 +11,12 @@ from k8s.cli.options import (
     Context,
     Name,
     Namespace,
+    Out,
     Output,
     OverrideHold,
     asker,
     find,
+    keep_verdict,
     read,
 )
 from k8s.errors import Refused
@@ -176,6 +178,7 @@ def wait(
     *,
     version: Annotated[str, typer.Option(metavar="VERSION", help="The candidate.")],
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds.")] = 3600.0,
+    out: Out = None,
     road: Name = None,
     namespace: Namespace = None,
     context: Context = None,
@@ -188,14 +191,17 @@ def wait(
 
     cluster, found = find(road, namespace, context)
     deadline, told = time.monotonic() + timeout_s, ""
-    while time.monotonic() < deadline:
-        if found.status.message != told:
-            told = found.status.message
-            typer.echo(f"{found.status.phase}  {told}")
-        if waiting.has_passed(found, version, step):
-            return
-        time.sleep(_PATIENT_S)
-        found = read(cluster, found.name)
+    try:
+        while time.monotonic() < deadline:
+            if found.status.message != told:
+                told = found.status.message
+                typer.echo(f"{found.status.phase}  {told}")
+            if waiting.has_passed(found, version, step):
+                return
+            time.sleep(_PATIENT_S)
+            found = read(cluster, found.name)
+    finally:
+        keep_verdict(found, out)
     raise Refused(f"{version} has not passed {step} in {timeout_s:.0f} s: {told}")
 
 

@@ -3,12 +3,21 @@
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from k8s.cli.options import As, Context, Name, Namespace, Output, find, read
+from k8s.cli.options import (
+    As,
+    Context,
+    Name,
+    Namespace,
+    Out,
+    Output,
+    find,
+    keep_verdict,
+    read,
+)
 from k8s.errors import Refused
 
 if TYPE_CHECKING:
@@ -62,31 +71,17 @@ def why(
     namespace: Namespace = None,
     context: Context = None,
     output: As = Output.TEXT,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write verdict.md and junit.xml there.")
-    ] = None,
+    out: Out = None,
 ) -> None:
     """Explain the last verdict in words."""
     from k8s import words
 
     _, found = find(road, namespace, context)
     told = words.why(found, time.time())
-    if out:
-        _write(found, out)
+    keep_verdict(found, out)
     if output is Output.JSON:
         told = json.dumps({"why": told, **_plain(found)["status"]}, ensure_ascii=False)
     typer.echo(told)
-
-
-def _write(road: "Road", folder: Path) -> None:
-    from k8s.junit import as_junit
-    from k8s.words import as_markdown
-
-    status = road.status
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "verdict.md").write_text(as_markdown(road, time.time()), encoding="utf-8")
-    junit = as_junit(status.judged or road.name, status.candidate or "", status.verdicts)
-    (folder / "junit.xml").write_bytes(junit)
 
 
 def history(

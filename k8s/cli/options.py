@@ -2,7 +2,9 @@
 
 import getpass
 import os
+import time
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +35,9 @@ Context = Annotated[
     str | None, typer.Option("--context", metavar="NAME", help="Default: the current one.")
 ]
 As = Annotated[Output, typer.Option("--output", "-o", help="For people or for programs.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Write verdict.md and junit.xml there.")
+]
 OverrideHold = Annotated[
     str | None,
     typer.Option("--override-hold", metavar="ID", help="Go on in spite of the road's own hold."),
@@ -64,3 +69,17 @@ def read(cluster: "Cluster", name: str) -> "Road":
     if road is None:
         raise Refused(f"No road {name} in {cluster.namespace}.")
     return road
+
+
+def keep_verdict(road: "Road", folder: Path | None) -> None:
+    """For a merge request, and for GitLab's list of tests."""
+    if folder is None:
+        return
+    from k8s.junit import as_junit
+    from k8s.words import as_markdown
+
+    status = road.status
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "verdict.md").write_text(as_markdown(road, time.time()), encoding="utf-8")
+    junit = as_junit(status.judged or road.name, status.candidate or "", status.verdicts)
+    (folder / "junit.xml").write_bytes(junit)

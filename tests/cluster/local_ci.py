@@ -74,7 +74,8 @@ class Project:
             return subprocess.run(
                 [
                     program(),
-                    *("--force-shell-executor", "--shell-isolation", "--timestamps"),
+                    *("--force-shell-executor", "--shell-isolation", "--no-artifacts-to-source"),
+                    "--timestamps",
                     *("--ignore-predefined-vars", ",".join(predefined), f"--home={home}"),
                     *([] if "CI_COMMIT_BRANCH" in predefined else _NO_BRANCH),
                     *(f"--variable={name}={value}" for name, value in variables.items()),
@@ -112,4 +113,4 @@ _HELM = ("CACHE", "CONFIG", "DATA")
 def cleaned(log: str) -> str:
     """Without colours, folders and addresses of this machine."""
     plain = _COLOUR.sub("", log)
-    return _ADDRESSES.sub("registry.example", _PLACES.sub("…", plain))
+    return _ADDRESSES.sub("host.example", _PLACES.sub("…", plain))

@@ -139,15 +139,16 @@ def test_with_two_roads_one_must_be_named(controller: Controller, shelf: Shelf) 
 
 
 def test_who_waits_is_told_that_a_candidate_was_sent_back(
-    controller: Controller, cluster: Cluster
+    controller: Controller, cluster: Cluster, tmp_path: Path
 ) -> None:
     typed("release", "v2")
     controller.reconcile("glm")
     cluster.wish("glm", {"rollbackTo": "v1"}, "test")
     controller.reconcile("glm")
-    result = typed("wait", "mirror", "--version", "v2")
+    result = typed("wait", "mirror", "--version", "v2", "--out", str(tmp_path))
     assert isinstance(result.exception, Refused)
     assert "sent back" in result.exception.message
+    assert "RolledBack" in (tmp_path / "verdict.md").read_text()
 
 
 def test_a_release_that_is_asked_for_twice_goes_on(controller: Controller) -> None:
