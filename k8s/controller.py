@@ -22,7 +22,7 @@ from k8s.gauge import Gauge, Reading
 from k8s.ledger import missing
 from k8s.reports import Summary
 from k8s.road import Phase, Road, Status, Step, Transition, Verdict
-from k8s.road.route import render_route
+from k8s.road.route import named, render_route
 from k8s.rules import Observed
 from k8s.samples import NOTHING
 from k8s.world import World
@@ -64,7 +64,7 @@ class Controller:
             self._memories.pop(name, None)
             return None
         memory = self._memories.setdefault(name, _Memory(self._new_gauge()))
-        ready = self._world.ready([each.name for each in road.spec.versions])
+        ready = self._world.ready(named(road))
         look = self._clocks.look()
         decided = self._decided(road, ready, memory, look)
         moved = decided.transitions > road.status.transitions

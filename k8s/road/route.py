@@ -47,11 +47,18 @@ def render_route(road: Road, routable: Collection[str]) -> dict[str, Any] | None
 def _weights(road: Road, routable: Collection[str]) -> dict[str, int]:
     """Of all versions that are routable, in the spec's order; what nobody can take goes home."""
     status = road.status
-    named = (each.name for each in road.spec.versions)
-    weights = {name: status.weight(name) for name in named if name in routable}
+    weights = {name: status.weight(name) for name in named(road) if name in routable}
     if status.stable in weights:
         weights[status.stable] += WHOLE - sum(weights.values())
     return weights
+
+
+def named(road: Road) -> tuple[str, ...]:
+    """The spec's versions, and those that may still have users though the spec has dropped them."""
+    status = road.status
+    known = (*(each.name for each in road.spec.versions), status.candidate)
+    used = (*status.stables, *status.weights)
+    return tuple(filter(None, dict.fromkeys((*known, *(each.version for each in used)))))
 
 
 def _spec(road: Road, weights: dict[str, int]) -> dict[str, Any]:

@@ -107,6 +107,35 @@ def test_pods_that_may_not_be_read_bar_no_way_back(
     assert town.world.shares == {"v1": 100}
 
 
+def dropped(town: Town, *versions: str) -> None:
+    """As `helm rollback glm-road` writes it: the spec of before, without the version."""
+    kept = tuple(each for each in town.world.resource.spec.versions if each.name in versions)
+    town.world.wish(versions=kept, stable="v1", candidate=None)
+
+
+def test_a_spec_that_drops_the_candidate_brings_its_users_home_and_ends_their_streams_there(
+    town: Town,
+) -> None:
+    at(town, "canary-10")
+    dropped(town, "v1")
+    assert town.look().phase is Phase.ABORTED
+    assert town.world.shares == {"v1": 100}
+    backends = town.world.http_route["spec"]["rules"][-1]["backendRefs"]
+    assert [each["name"] for each in backends] == ["glm-v1", "glm-v2"]
+
+
+@pytest.mark.parametrize(("ready", "everybody"), [(1, "v1"), (0, "v2")])
+def test_a_spec_that_drops_the_stable_version_for_a_kept_one_goes_there_if_somebody_answers(
+    town: Town, ready: int, everybody: str
+) -> None:
+    town.release("v2")
+    town.walk()
+    town.world.services["v1"] = ready
+    dropped(town, "v1")
+    town.look()
+    assert town.world.shares == {everybody: 100}
+
+
 def test_a_container_that_ends_under_users_sends_the_candidate_home(town: Town) -> None:
     town.world.restarted["v2"] = 3  # before it had any
     at(town, "canary-1")
