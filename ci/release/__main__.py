@@ -15,9 +15,11 @@ import typer
 import yaml
 
 from ci.release import charts, image, retention, warmth
+from k8s import wishes
 from k8s.cli import act
 from k8s.cli.options import find
-from k8s.errors import Refused, ReleaseError
+from k8s.errors import ReleaseError
+from k8s.road import Road, Version
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -52,9 +54,7 @@ def deploy(
 ) -> None:
     """Install a version beside the others; write deploy.env, which says what it is made of."""
     _, road = find(None, None, None)
-    standing = road.spec.version(version)
-    if standing and standing.image_digest not in {"", digest}:
-        raise Refused(f"{version} is immutable and has another image; release it by another tag.")
+    _may_begin(road, version, digest)
     charts.install(version, values, (repository, digest), timeout)
     stable = road.spec.version(road.status.stable or "")
     text = values.read_bytes()
@@ -105,6 +105,13 @@ def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "
     """Give a suspended version its pods back, so that users can be led there; else do nothing."""
     if version and version in charts.installed() and charts.is_suspended(version):
         charts.wake(version, timeout)
+
+
+def _may_begin(road: Road, version: str, digest: str) -> None:
+    """Raises Refused before anything is installed: a hold, another release, another image."""
+    order = wishes.Order(version=Version(name=version, image_digest=digest))
+    if not wishes.has_begun(road, order):
+        wishes.release(road, order)
 
 
 @contextmanager

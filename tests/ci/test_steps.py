@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -22,6 +23,7 @@ from tests.ci.gitlab import ROOT
 from tests.release.conftest import cluster, shelf  # noqa: F401 -- fixtures
 from tests.release.worlds import AtOnce, World
 
+OTHER = f"sha256:{'b' * 64}"
 DIGEST = f"sha256:{'a' * 64}"
 IMAGE = ("--repository", "registry.example/glm", "--digest", DIGEST)
 
@@ -97,18 +99,33 @@ def test_a_deployment_says_what_it_is_made_of(
     assert f"--set-string=image.digest={DIGEST}" in install
 
 
-def test_a_version_never_becomes_another_image(
+@pytest.mark.parametrize(
+    ("version", "wish", "why"),
+    [
+        ("v1", {}, "stable version already"),
+        ("v43", {"candidate": "v2"}, "v2 is under way"),
+        ("v43", {"hold": {"by": "li", "reason": "lunch"}}, "lunch"),
+        ("v2", {"versions": [{"name": "v1"}, {"name": "v2", "imageDigest": OTHER}]}, "immutable"),
+    ],
+)
+def test_nothing_is_installed_that_may_not_begin(
     desk: Path,
     adopted: Controller,
     cluster: Cluster,  # noqa: F811
     programs: Callable[..., Calls],
+    *,
+    version: str,
+    wish: dict[str, Any],
+    why: str,
 ) -> None:
     calls = programs(helm={})
-    cluster.wish("glm", {"versions": [{"name": "v1", "imageDigest": f"sha256:{'b' * 64}"}]}, "test")
+    cluster.wish("glm", wish, "test")
+    adopted.reconcile("glm")
 
-    refused = step("deploy", "v1", *IMAGE)
+    refused = step("deploy", version, *IMAGE)
 
     assert isinstance(refused.exception, Refused)
+    assert why in refused.exception.message
     with pytest.raises(FileNotFoundError):
         calls()
 
