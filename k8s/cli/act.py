@@ -19,16 +19,17 @@ from k8s.cli.options import (
     keep_verdict,
     read,
 )
-from k8s.errors import Refused
+from k8s.errors import Conflict, Refused
 
 if TYPE_CHECKING:
     from k8s.cluster import Cluster
-    from k8s.road import Road
+    from k8s.road import Road, Spec
     from k8s.wishes import Wish
 
 _MANAGER = "kubectl-glm"
 _EVERY_S = 0.05  # a rollback is a matter of a second
 _PATIENT_S = 1.0
+_TRIES = 20  # the controller writes a few times a second at most
 
 Digest = Annotated[str, typer.Option(metavar="SHA256")]
 Only = Annotated[
@@ -222,12 +223,29 @@ def forget(
 
 
 def _write(cluster: "Cluster", road: "Road", wish: "Wish", output: Output, said: str) -> None:
-    """Only if the road is still as it was looked at."""
-    cluster.wish(road.name, dict(wish), _MANAGER, road.resource_version)
+    """Only if the road is still where it was looked at, whatever the controller has seen since."""
+    for _ in range(_TRIES):
+        try:
+            cluster.wish(road.name, dict(wish), _MANAGER, road.resource_version)
+            break
+        except Conflict:
+            before, road = road, read(cluster, road.name)
+            if _place(road) != _place(before):
+                raise Refused(
+                    f"{road.name} has changed meanwhile and asks for {road.spec.target} now. "
+                    "Look again: kubectl glm status"
+                ) from None
+    else:
+        raise Refused(f"{road.name} changes all the time; try again.")
     if output is Output.JSON:
         typer.echo(json.dumps({"road": road.name, "wish": dict(wish)}, ensure_ascii=False))
     else:
         typer.secho(said, fg=typer.colors.GREEN)
+
+
+def _place(road: "Road") -> "tuple[Spec, int]":
+    """What a wish was thought up for: the spec, and how far the road has come."""
+    return road.spec, road.status.transitions
 
 
 def _go_home(

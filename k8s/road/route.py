@@ -57,8 +57,9 @@ def named(road: Road) -> tuple[str, ...]:
     """The spec's versions, and those that may still have users though the spec has dropped them."""
     status = road.status
     known = (*(each.name for each in road.spec.versions), status.candidate)
-    used = (*status.stables, *status.weights)
-    return tuple(filter(None, dict.fromkeys((*known, *(each.version for each in used)))))
+    used = (each.version for each in status.weights)
+    kept = (each.version for each in status.stables)
+    return tuple(filter(None, dict.fromkeys((*known, *used, *kept))))
 
 
 def _spec(road: Road, weights: dict[str, int]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`kubectl glm`, as it is typed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,7 +14,7 @@ from k8s.cli import app
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
-from k8s.errors import Conflict, Refused
+from k8s.errors import Refused
 from k8s.gauge import Gauge
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
@@ -86,7 +87,26 @@ def test_a_release_that_was_looked_at_too_early_is_not_written(
         return wish(self, name, changes, *more)
 
     monkeypatch.setattr(Cluster, "wish", late)
-    assert isinstance(typed("release", "v3").exception, Conflict)
+    refused = typed("release", "v3").exception
+    assert isinstance(refused, Refused)
+    assert "asks for v2 now" in refused.message
+
+
+def test_a_wish_is_written_though_the_controller_has_told_something_new(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    wish = Cluster.wish
+
+    def late(self: Cluster, name: str, changes: dict[str, Any], *more: str) -> Any:
+        monkeypatch.setattr(Cluster, "wish", wish)
+        road = cluster.road(name)
+        assert road is not None
+        cluster.write_status(road, replace(road.status, message="looking"))
+        return wish(self, name, changes, *more)
+
+    monkeypatch.setattr(Cluster, "wish", late)
+    assert typed("release", "v3").exit_code == 0
+    assert told("status")["spec"]["candidate"] == "v3"
 
 
 def test_a_pause_is_told_with_its_reason_and_resumed(controller: Controller) -> None:
