@@ -251,14 +251,18 @@ def _place(road: "Road") -> "tuple[Spec, int]":
 def _go_home(
     cluster: "Cluster", road: "Road", wish: "Wish", timeout_s: float, output: Output
 ) -> None:
-    """Whatever else was written meanwhile: the way back waits for nobody."""
+    """Whatever else was written meanwhile: the way back waits for nobody.
+
+    Who had no share yet is home when nothing is under way any more.
+    """
     from k8s.road.route import share_of
 
     home = wish.get("rollbackTo") or wish["stable"]
     began = time.monotonic()
     cluster.wish(road.name, dict(wish), _MANAGER)
     while (took_s := time.monotonic() - began) < timeout_s:
-        if share_of(cluster.route(road.name), home) == 1.0:
+        whole = share_of(cluster.route(road.name), home) == 1.0
+        if whole and not read(cluster, road.name).status.under_way:
             told = {"road": road.name, "stable": home, "seconds": round(took_s, 3)}
             plain = f"{home} has all traffic, {took_s:.2f} s after it was asked for"
             typer.echo(json.dumps(told) if output is Output.JSON else plain)

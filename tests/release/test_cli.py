@@ -184,7 +184,8 @@ def test_a_pipeline_takes_back_its_own_candidate_alone(controller: Controller) -
     controller.reconcile("glm")
     assert "v3 is not under way" in typed("abort", "--version", "v3").output
     assert told("status")["spec"]["candidate"] == "v2"
-    typed("abort", "--version", "v2", "--timeout", "0")
+    unseen = typed("abort", "--version", "v2", "--timeout", "0.2")
+    assert isinstance(unseen.exception, Refused), "the controller has not looked since"
     assert "candidate" not in told("status")["spec"]
 
 
