@@ -13,12 +13,13 @@ from prometheus_client import (
     generate_latest,
 )
 
-from serve_app.messages import EngineStats
+from serve_app.messages import EngineStats, FinishReason
 from serve_app.telemetry import buckets
 from serve_app.telemetry.engines import EngineCollector
 
 LABELS = ("model_name", "engine")
 CLASSED = (*LABELS, "lane", "tenant_class")  # what is told by whose it is, too
+_REASONS = (*FinishReason, "abort", "error")
 _ENGINE = "0"  # vLLM numbers the engines behind one door; ours are told apart by `replica`
 
 
@@ -77,6 +78,15 @@ class Metrics:
         )
         self.max_tokens = self._of_tokens("request_params_max_tokens", "max_tokens where stated")
         self.n = self._histogram("vllm:request_params_n", "Answers asked for", buckets.CHOICES)
+
+    def expect(self, model: str) -> None:
+        """Tell every way in which its requests can end, before one did.
+
+        Prometheus sees a count that rises, not one that is there for the first time: of a model
+        that fails seldom the first failures would be lost.
+        """
+        for reason in _REASONS:
+            self.successes.labels(**labels(model), finished_reason=reason)
 
     def watch(self, model: str, read: Callable[[], EngineStats]) -> None:
         """Export an engine's own numbers, read anew at every scrape."""

@@ -37,8 +37,12 @@ class Records:
         self._metrics = metrics
         self._log = logger or log()
         self._clock = clock
+        self._expected: set[str] = set()
 
     def open(self, request: Request) -> "Record":
+        if request.model not in self._expected:
+            self._metrics.expect(request.model)
+            self._expected.add(request.model)
         return Record(request, self._metrics, self._log, self._clock)
 
 

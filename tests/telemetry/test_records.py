@@ -115,6 +115,16 @@ def test_an_answered_request_is_counted_by_the_names_of_vllm() -> None:
     assert desk.value("vllm:e2e_request_latency_seconds_sum") == 0.75
 
 
+def test_no_way_to_end_appears_out_of_nothing() -> None:
+    """Prometheus would not see the first of them."""
+    desk = Desk()
+    desk.records.open(REQUEST)
+    reasons = ("stop", "length", "tool_calls", "content_filter", "abort", "error")
+    assert {desk.value("vllm:request_success_total", finished_reason=each) for each in reasons} == {
+        0
+    }
+
+
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
 def test_a_request_that_was_left_is_cancelled_not_failed(error: BaseException) -> None:
     desk = Desk()
@@ -134,7 +144,7 @@ def test_a_caller_who_leaves_after_the_end_has_been_answered() -> None:
     assert "ttft_s" not in lines[0]
     assert desk.value("vllm:time_to_first_token_seconds_count") is None
     assert desk.value("vllm:request_success_total", finished_reason="stop") == 1
-    assert desk.value("vllm:request_success_total", finished_reason="abort") is None
+    assert desk.value("vllm:request_success_total", finished_reason="abort") == 0
 
 
 @pytest.mark.parametrize(
@@ -165,7 +175,7 @@ def test_a_blocked_conversation_is_told_with_its_rule_and_is_no_failure() -> Non
     assert (line["log_level"], line["code"]) == ("info", "content_filter")
     assert (line["verdict_input"], line["rule_input"]) == ("block", "words.txt:3")
     assert desk.verdicts("input", "block") == 1
-    assert desk.value("vllm:request_success_total", finished_reason="error") is None
+    assert desk.value("vllm:request_success_total", finished_reason="error") == 0
 
 
 def test_a_record_is_written_once_however_often_it_is_closed() -> None:
@@ -223,7 +233,7 @@ def test_an_answer_of_several_choices_has_ended_with_the_last() -> None:
     record.failed(EngineFailed("x"))
     record.close()
     assert desk.value("vllm:request_success_total", finished_reason="error") == 1
-    assert desk.value("vllm:request_success_total", finished_reason="stop") is None
+    assert desk.value("vllm:request_success_total", finished_reason="stop") == 0
 
 
 def test_of_several_verdicts_the_block_is_told() -> None:
