@@ -56,7 +56,8 @@ def workers(cluster: Cluster) -> int:
 def replicas(cluster: Cluster) -> int:
     """Processes that hold the model, in all pods of workers."""
     count = (
-        "import pathlib; print(sum(b'ModelReplica' in each.read_bytes()"
+        "import pathlib; print(sum("
+        "each.read_bytes().startswith(b'ray::ServeReplica:glm:ModelReplica')"
         " for each in pathlib.Path('/proc').glob('[0-9]*/cmdline')))"
     )
     chosen = (
