@@ -7,6 +7,8 @@ from k8s.moves import make
 from k8s.road import Status
 from k8s.rules import Observed, holding, next_move, not_startable, waiting_for
 
+_OVER = "all checks passed at the last look; one more, and it is over"
+
 
 def decide(observed: Observed) -> Status:
     """The next status; the same one when nothing has changed. One move at most."""
@@ -66,7 +68,7 @@ def _message(observed: Observed) -> str:
     if status.stable is None:
         return f"the Service of {observed.spec.stable} is not there yet"
     if status.under_way:
-        return held or f"{status.step}: {waiting_for(observed)}"
+        return held or f"{status.step}: {waiting_for(observed) or _OVER}"
     if observed.spec.candidate in {None, status.stable}:
         return held or f"{status.stable} has all traffic"
     return held or not_startable(observed) or f"{observed.spec.candidate} can begin"

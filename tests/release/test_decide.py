@@ -183,6 +183,13 @@ def test_a_pipeline_raises_the_ceiling_step_by_step() -> None:
     assert walk.status.step == "canary-1"
 
 
+def test_a_step_whose_time_is_over_says_what_it_still_waits_for() -> None:
+    walk = Walk().to("canary-1")
+    walk.look(PASSED)
+    walk.look(None, after=1000)
+    assert "one more" in walk.status.message
+
+
 def test_a_candidate_without_a_service_never_begins() -> None:
     walk = Walk()
     walk.look()
