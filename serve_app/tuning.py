@@ -29,6 +29,7 @@ NODE_PORTS: Mapping[str, int] = {
 }
 HTTP_PORTS = (30000, 30099)  # of ingress replicas, for the HAProxy of every node
 GRPC_PORTS = (40000, 40099)
+READINESS_PORT = 8001  # of a worker, for its kubelet
 
 MOVE_S = 30  # a replica has that long to come up elsewhere before the one it follows is ended
 FAREWELL_S = 10  # drains are this much longer than the longest stream, so that its end arrives
@@ -98,7 +99,7 @@ def one_node(run_folder: Path) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(GRPC_PORTS[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(GRPC_PORTS[1]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # other nodes hear within a second
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "5",  # the pod has left its service by then
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "15",  # its kubelet has seen it red by then
         "RAY_AUTH_MODE": "token",
     }
 

@@ -39,7 +39,7 @@ def worker(address: Head, *, file: ConfigFile = None, cpus: Cpus = None, gpus: G
 
 
 def _run(head: tuple[str, int], server: "ServerSettings", offer: "Offer", say: "Say") -> None:
-    from serve_app import nodes, tuning
+    from serve_app import node_readiness, nodes, tuning
     from serve_app.run_folder import run_folder
 
     address = f"{head[0]}:{head[1]}"
@@ -49,7 +49,10 @@ def _run(head: tuple[str, int], server: "ServerSettings", offer: "Offer", say: "
         if not nodes.wait(lambda: _listens(head), HEAD_S):
             raise CannotStart(f"Nobody listens at {address}; is `glm-serve head` running there?")
         say("joining its cluster")
-        with nodes.running(nodes.worker_command(address, offer), folder) as node:
+        with (
+            node_readiness.listening(server, tuning.READINESS_PORT),
+            nodes.running(nodes.worker_command(address, offer), folder) as node,
+        ):
             say("joined; replicas may come")
             stay(node)
             _leave(node, address, tuning.node_drain_s(server), say)

@@ -36,7 +36,10 @@ def golden(name: str, values: Path) -> Path:
 
 def _render(name: str, values: Path) -> str:
     """Without definitions of kinds: those are long, and written by hand once."""
-    documents = helm.template(name, values).stdout.split("\n---\n")
+    done = helm.template(name, values)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    documents = done.stdout.split("\n---\n")
     return "\n---\n".join(each for each in documents if "\nkind: CustomResource" not in each)
 
 

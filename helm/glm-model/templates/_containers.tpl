@@ -65,16 +65,28 @@ volumeMounts:
 {{- toYaml $resources }}
 {{- end }}
 
-{{/* Ready is a real generation. Liveness never is: a busy or loading model is alive. */}}
+{{/* Ready is a real generation. Liveness never is: a busy or loading model is alive. A dict of
+     root, and for a worker of KubeRay `leaves`, the path that is red as soon as its HAProxy is to
+     leave the node. */}}
 {{- define "glm-model.readyProbes" -}}
 startupProbe:
   httpGet: {path: /ready, port: serve}
   periodSeconds: 5
   timeoutSeconds: 6
-  failureThreshold: {{ divf (include "glm-model.startup" .) 5 | ceil }}
+  failureThreshold: {{ divf (include "glm-model.startup" .root) 5 | ceil }}
 readinessProbe:
-  httpGet: {path: /ready, port: serve}
+  httpGet: {path: {{ .leaves | default "/ready" }}, port: serve}
   periodSeconds: 5
+  timeoutSeconds: 6
+  failureThreshold: 2
+{{- end }}
+
+{{/* A plain worker answers for its own HAProxy and for the model. Without a replica it is not ready,
+     and alive. */}}
+{{- define "glm-model.workerProbe" -}}
+readinessProbe:
+  httpGet: {path: /, port: readiness}
+  periodSeconds: 3
   timeoutSeconds: 6
   failureThreshold: 2
 {{- end }}

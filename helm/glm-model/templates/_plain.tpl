@@ -17,7 +17,7 @@ containers:
       - {name: gcs, containerPort: 6379}
     resources:
       {{- include "glm-model.resources" (dict "root" . "resources" .Values.head.resources "gpus" (ternary .Values.replicas.gpus 0 $alone)) | nindent 6 }}
-    {{- include "glm-model.readyProbes" . | nindent 4 }}
+    {{- include "glm-model.readyProbes" (dict "root" .) | nindent 4 }}
     # Alive is a control store that listens.
     livenessProbe: {tcpSocket: {port: gcs}, periodSeconds: 10, failureThreshold: 6}
     lifecycle:
@@ -41,9 +41,10 @@ containers:
       {{- print (include "glm-model.rayEnv" $root) (include "glm-model.env" $root) | trim | nindent 6 }}
     ports:
       - {name: serve, containerPort: 8000}
+      - {name: readiness, containerPort: 8001}
     resources:
       {{- include "glm-model.resources" (dict "root" $root "resources" $root.Values.workers.resources "gpus" $root.Values.replicas.gpus) | nindent 6 }}
-    {{- include "glm-model.readyProbes" $root | nindent 4 }}
+    {{- include "glm-model.workerProbe" $root | nindent 4 }}
     lifecycle:
       {{- include "glm-model.notice" $root | nindent 6 }}
 {{- end }}

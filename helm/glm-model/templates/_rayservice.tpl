@@ -51,7 +51,7 @@ containers:
       - {name: serve, containerPort: 8000}
     resources:
       {{- include "glm-model.resources" (dict "root" . "resources" .Values.workers.resources "gpus" .Values.replicas.gpus) | nindent 6 }}
-    {{- include "glm-model.readyProbes" . | nindent 4 }}
+    {{- include "glm-model.readyProbes" (dict "root" . "leaves" "/-/healthz") | nindent 4 }}
     lifecycle:
       {{- include "glm-model.rayDrain" . | trim | nindent 6 }}
 {{- end }}
