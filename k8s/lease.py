@@ -2,7 +2,8 @@
 
 A holder is gone when its lease has not changed for the whole duration on the observer's own steady
 clock; times in the lease are for people. The holder stops earlier, when two thirds are over without
-a renewal, so that the two never overlap.
+a renewal, so that the two do not overlap. Where the holder's pod is seen to have ended, nobody
+waits; should it live on out of sight, what it writes is refused where the other one wrote before.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Final
 
 _RENEW_SHARE: Final = 1 / 3
 _TRUST_SHARE: Final = 2 / 3
+_GLANCE_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +36,20 @@ class Candidacy:
         self._trusted_until: float | None = None
 
     @property
-    def renew_every_s(self) -> float:
-        return self.duration_s * _RENEW_SHARE
+    def look_again_s(self) -> float:
+        """When to renew; who waits looks more often."""
+        return self.duration_s * _RENEW_SHARE if self.leads() else min(_GLANCE_S, self.duration_s)
 
     def leads(self) -> bool:
         """Whether this controller may write now."""
         return self._trusted_until is not None and self._steady() < self._trusted_until
 
-    def claim(self, standing: Claim | None, time: str) -> Claim | None:
-        """What to write into the lease; None while somebody else holds it."""
+    def claim(self, standing: Claim | None, time: str, *, ended: bool = False) -> Claim | None:
+        """What to write into the lease; None while somebody else holds it, who has not ended."""
         if standing is None:
             return Claim(holder=self.identity, renewed=time)
         mine = standing.holder == self.identity
-        if not mine and standing.holder and not self._has_expired(standing):
+        if not (mine or ended or not standing.holder or self._has_expired(standing)):
             self._trusted_until = None
             return None
         changes = standing.changes if mine else standing.changes + 1

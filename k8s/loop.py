@@ -31,6 +31,9 @@ class Post(Protocol):
 
     def write_claim(self, name: str, claim: Claim, duration_s: float) -> None: ...
 
+    def has_ended(self, holder: str) -> bool:
+        """Whether a pod was alive and is so no more; of what is no pod nothing is known."""
+
     def changes(self) -> Iterator[None]: ...
 
 
@@ -112,13 +115,14 @@ class Loop:
                 _log.warning("lease: %s", error.message)
             except ReleaseError as error:
                 _log.error("lease: %s", error.message)
-            self._stopping.wait(self._candidacy.renew_every_s)
+            self._stopping.wait(self._candidacy.look_again_s)
 
     def renew(self) -> None:
         """Take, keep or wait for the lease."""
         led, asked_at = self._candidacy.leads(), time.monotonic()
         standing = self._post.claim(_LEASE)
-        claim = self._candidacy.claim(standing, _micro_time())
+        ended = standing is not None and self._post.has_ended(standing.holder)
+        claim = self._candidacy.claim(standing, _micro_time(), ended=ended)
         if claim is not None:
             self._post.write_claim(_LEASE, claim, self._candidacy.duration_s)
             self._candidacy.won(asked_at)

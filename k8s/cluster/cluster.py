@@ -30,6 +30,7 @@ from k8s.road.wire import time_of
 _CONTROLLER: Final = "glm-road-controller"
 _LONGEST_MESSAGE: Final = 1024  # of an Event; longer ones are refused
 _WATCH_S: Final = 60
+_CONTROLLERS: Final = "app.kubernetes.io/component=controller"
 
 
 class Cluster:
@@ -37,6 +38,7 @@ class Cluster:
 
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
+        self._alive: set[str] = set()  # pods that were seen so
 
     @property
     def namespace(self) -> str:
@@ -203,6 +205,15 @@ class Cluster:
         else:
             self._rest.create(LEASES, {"metadata": {"name": name}, "spec": spec})
 
+    def has_ended(self, holder: str) -> bool:
+        """Its pod is gone, or none of its containers runs; either is known a second later."""
+        pods = self._rest.list(PODS, labelSelector=_CONTROLLERS)
+        states = (_states(each) for each in pods if each["metadata"]["name"] == holder)
+        if any("running" in state for state in next(states, ())):
+            self._alive.add(holder)
+            return False
+        return holder in self._alive
+
     def changes(self) -> Iterator[None]:
         """One turn for every change of a road, until the server ends the watch."""
         return self._rest.watch(ROADS, _WATCH_S)
@@ -210,6 +221,11 @@ class Cluster:
 
 def _summary_name(version: str) -> str:
     return f"glm-eval-{version}"
+
+
+def _states(pod: Json) -> list[Json]:
+    containers = pod.get("status", {}).get("containerStatuses") or ()
+    return [each.get("state") or {} for each in containers]
 
 
 def _is_ready(endpoint: Json) -> bool:

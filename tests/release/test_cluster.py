@@ -69,6 +69,32 @@ def test_restarts_are_those_of_all_containers(cluster: Cluster, shelf: Shelf) ->
     assert cluster.restarts("v1") == 0
 
 
+def controller_pod(shelf: Shelf, **state: object) -> None:
+    shelf.place(
+        "/api/v1/namespaces/{namespace}/pods",
+        "glm-controller-a",
+        labels={"app.kubernetes.io/component": "controller"},
+        status={"containerStatuses": [{"state": state}]},
+    )
+
+
+def test_a_pod_that_was_alive_has_ended_when_its_container_has(
+    cluster: Cluster, shelf: Shelf
+) -> None:
+    controller_pod(shelf, running={})
+    assert not cluster.has_ended("glm-controller-a")
+    controller_pod(shelf, terminated={})
+    assert cluster.has_ended("glm-controller-a")
+    controller_pod(shelf, running={})
+    assert not cluster.has_ended("glm-controller-a")
+
+
+def test_of_a_holder_that_is_no_pod_nothing_is_known(cluster: Cluster, shelf: Shelf) -> None:
+    controller_pod(shelf, waiting={})
+    assert not cluster.has_ended("glm-controller-a")
+    assert not cluster.has_ended("somebody-s-laptop")
+
+
 def test_a_status_from_an_outdated_road_is_refused(cluster: Cluster) -> None:
     road = cluster.road("glm")
     assert road is not None

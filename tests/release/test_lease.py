@@ -93,3 +93,10 @@ def test_a_leader_that_finds_another_ones_name_leads_no_more(registry: Registry)
     registry.renew(first)
     registry.standing = Claim(holder="b", renewed="", revision="99")
     assert not registry.renew(first)
+
+
+def test_who_waits_looks_more_often_than_the_leader_renews(registry: Registry) -> None:
+    first, second = registry.candidate("a"), registry.candidate("b")
+    registry.renew(first)
+    registry.renew(second)
+    assert second.look_again_s <= 1 < first.look_again_s < 10

@@ -23,6 +23,7 @@ class Post(World):
     """A world with a lease and a watch that says one thing."""
 
     lease: Claim | None = None
+    ended: frozenset[str] = frozenset()
 
     def claim(self, _name: str) -> Claim | None:
         self._reach("lease")
@@ -31,6 +32,9 @@ class Post(World):
     def write_claim(self, _name: str, claim: Claim, _duration_s: float) -> None:
         revision = claim.revision + "+"
         self.lease = Claim(holder=claim.holder, renewed=claim.renewed, revision=revision)
+
+    def has_ended(self, holder: str) -> bool:
+        return holder in self.ended
 
     def changes(self) -> Iterator[None]:
         self._reach("watch")
@@ -74,6 +78,15 @@ def test_who_waits_for_another_ones_lease_writes_nothing(loop: Loop, post: Post)
     loop.renew()
     loop.tick()
     assert post.writes == []
+
+
+def test_who_waits_takes_over_at_once_from_a_pod_that_has_ended(loop: Loop, post: Post) -> None:
+    post.lease = Claim(holder="b", renewed="", revision="1")
+    loop.renew()
+    post.ended = frozenset({"b"})
+    loop.renew()
+    loop.tick()
+    assert post.shares == {"v1": 100}
 
 
 def test_what_is_known_of_a_road_is_shown(loop: Loop, metrics: Metrics) -> None:
