@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import candidates, charts
+from tests.cluster.candidates import Spoilt
 from tests.cluster.kube import Cluster
 from tests.cluster.node import cluster as own
 from tests.cluster.node import places, product
+from tests.cluster.stage import Stage, staged
 
 _RESTRICTED = {
     f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
@@ -51,6 +54,29 @@ def namespace(cluster: Cluster) -> Iterator[Cluster]:
 def shared_namespace(cluster: Cluster) -> Iterator[Cluster]:
     """Likewise, for all tests of a file."""
     yield from _namespace(cluster)
+
+
+@pytest.fixture(scope="module")
+def stage(
+    shared_namespace: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """For releases: all but the versions."""
+    with staged(shared_namespace, image, tmp_path_factory.mktemp("values")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def spoilt(stage: Stage) -> Iterator[Spoilt]:
+    """Bad models that versions on that stage can serve."""
+    with candidates.spoilt(stage.cluster, stage.image) as made:
+        yield made
+
+
+@pytest.fixture
+def door(stage: Stage) -> Iterator[str]:
+    """The URL of that stage's gateway on this machine."""
+    with charts.front_door(stage.cluster) as url:
+        yield url
 
 
 def _namespace(cluster: Cluster) -> Iterator[Cluster]:

@@ -174,11 +174,11 @@ class Road:
         return {**os.environ, **own, "PYTHONWARNINGS": "ignore"}
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
     while not true():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE_S:g} s for {what}")
+            raise AssertionError(f"waited {patience_s:g} s for {what}")
         time.sleep(0.2)
 
 

@@ -4,9 +4,10 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ MODEL = "glm-nano"
 
 _CHAT = "/v1/chat/completions"
 _PATIENCE_S = 60.0  # for one piece of an answer
+_GREETING = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,22 @@ class Traffic:
 
 @contextmanager
 def flowing(
-    url: str, *, rate: float, streams: int, tokens: int, limit_s: float = 900.0
+    url: str,
+    *,
+    rate: float,
+    streams: int,
+    tokens: int,
+    limit_s: float = 900.0,
+    questions: Sequence[dict[str, Any]] = (_GREETING,),
 ) -> Iterator[Traffic]:
     """Ask `rate` questions a second and keep `streams` streams of `tokens` tokens open.
 
     At the end of the block nothing new is begun, and what is under way is read to its end.  After
-    `limit_s` it ends by itself.
+    `limit_s` it ends by itself. Questions are bodies of chats without their model, asked in turns.
     """
     traffic = Traffic()
     over = threading.Event()
-    users = _Users(url, traffic, over, time.monotonic() + limit_s)
+    users = _Users(url, traffic, over, time.monotonic() + limit_s, questions)
     thread = threading.Thread(target=lambda: asyncio.run(users.all(rate, streams, tokens)))
     thread.start()
     try:
@@ -81,6 +89,7 @@ class _Users:
     traffic: Traffic
     over: threading.Event
     until: float
+    questions: Sequence[dict[str, Any]]
 
     async def all(self, rate: float, streams: int, tokens: int) -> None:
         limits = httpx.Limits(max_connections=None)
@@ -92,8 +101,9 @@ class _Users:
         ):
             for _ in range(streams):
                 group.create_task(self._listener(client, tokens))
+            asked = cycle(self.questions)
             async for _ in self._beat(1 / rate):
-                group.create_task(self._ask(client, "question", _question()))
+                group.create_task(self._ask(client, "question", {"model": MODEL, **next(asked)}))
 
     async def _beat(self, period_s: float) -> AsyncIterator[None]:
         """At a constant rate, however long answers take."""
@@ -136,11 +146,6 @@ async def _fault(response: httpx.Response, *, streamed: bool) -> str:
     if streamed:
         return "" if last == "data: [DONE]" else f"cut after {last[:80]!r}"
     return "" if json.loads(last)["choices"] else "no choice"
-
-
-def _question() -> dict[str, Any]:
-    said = [{"role": "user", "content": "Hello!"}]
-    return {"model": MODEL, "messages": said, "max_tokens": 4}
 
 
 def _stream(tokens: int) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""Versions to release: a good one, and bad ones that differ in their files alone."""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from k8s.evaluation import golden
+from serve_app.models import manifest
+from tests.cluster import charts
+from tests.cluster.charts import Values
+from tests.cluster.kube import Cluster, Object
+from tests.cluster.node import places
+from tests.cluster.traffic import MODEL
+
+GOOD = "glm-nano-b"
+GOLDEN = places.REPOSITORY / "ci" / "golden"
+
+_CLAIM = "models"
+_SHORT = {"courtesy", "capital", "copy", "json"}
+# One process for all of them: to import torch takes longer than to spoil a model.
+_SPOILING = """
+import json
+from pathlib import Path
+
+from serve_app.models import manifest
+from serve_app.models.nano.evaluate import WEIGHTS
+from serve_app.models.nano.spoil import HOW, spoil
+
+digests = {}
+for how, spoiler in HOW.items():
+    folder = Path("/models", f"glm-nano-{how}")
+    spoil(WEIGHTS / "glm-nano", folder, spoiler, created=0)
+    digests[how] = manifest.digest(folder)
+print(json.dumps(digests))
+"""
+_CLEANING = """
+import shutil
+from pathlib import Path
+
+for folder in Path("/models").iterdir():
+    shutil.rmtree(folder)
+"""
+
+
+def questions() -> list[dict[str, Any]]:
+    """Of the golden sets, those with short answers: all kinds, in both languages."""
+    asked = golden.read(sorted(GOLDEN.glob("nano.*.jsonl")))
+    return [each.body() for each in asked if each.task in _SHORT]
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """Bad models on the node, behind a claim; digests by how they were spoilt.
+
+    `serve_app.models.nano.spoil` says how; versions are called so too.
+    """
+
+    digests: Mapping[str, str]
+
+    def values(self, version: str, image: str) -> Values:
+        """The same as `v1` but for the files, and what the files are called."""
+        model = {
+            "name": f"glm-nano-{version}",
+            "digest": self.digests[version],
+            "source": "volume",
+            "volume": {"claim": _CLAIM},
+        }
+        return small(version, image, model=model, config={"model": {"aliases": [MODEL]}})
+
+
+def small(version: str, image: str, /, **more: Any) -> Values:
+    """Of one pod that asks for little: four of them share two cores."""
+    asked = {"requests": {"cpu": "50m", "memory": "512Mi"}}
+    return charts.nano(version, image, head={"resources": asked}, **more)
+
+
+def good(version: str, image: str) -> Values:
+    """Another model, which answers to the name of the one before."""
+    digest = manifest.digest(charts.WEIGHTS / GOOD)
+    aliases = {"model": {"aliases": [MODEL]}}
+    return small(version, image, model={"name": GOOD, "digest": digest}, config=aliases)
+
+
+@contextmanager
+def spoilt(cluster: Cluster, image: str) -> Iterator[Spoilt]:
+    """Made in the cluster by the product's own image, where it can be written: on the node.
+
+    The namespace with the versions takes restricted pods alone, so this happens in another.
+    """
+    name = f"test-{secrets.token_hex(4)}"
+    folder = f"/var/lib/{name}"
+    workshop = cluster.within(name)
+    volume = _volume(name, folder)
+    workshop.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, volume)
+    try:
+        told = workshop.pod_output(_on_node(image, folder, _SPOILING), 240)
+        cluster.apply(_claim(name))
+        yield Spoilt(json.loads(told.splitlines()[-1]))
+    finally:
+        workshop.pod_output(_on_node(image, folder, _CLEANING))
+        workshop.kubectl("delete", "namespace", name, "--wait=false")
+        cluster.kubectl("delete", "pvc", _CLAIM, "--wait=false", "--ignore-not-found")
+        cluster.kubectl("delete", "pv", name, "--wait=false")
+
+
+def _on_node(image: str, folder: str, script: str) -> Object:
+    container = {
+        "name": "main",
+        "image": image,
+        "command": ["python", "-c", script],
+        "securityContext": {"runAsUser": 0},
+        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+    }
+    place = {"path": folder, "type": "DirectoryOrCreate"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "on-node"},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [container],
+            "volumes": [{"name": "models", "hostPath": place}],
+        },
+    }
+
+
+def _volume(name: str, folder: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "hostPath": {"path": folder},
+        },
+    }
+
+
+def _claim(volume: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": _CLAIM},
+        "spec": {
+            "volumeName": volume,
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }

@@ -1,0 +1,75 @@
+"""Releases on a real cluster, under users whose every answer is kept: there and back."""
+
+import pytest
+
+from tests.cluster import candidates, rollbacks, traffic
+from tests.cluster.candidates import Spoilt, questions
+from tests.cluster.journeys import (
+    POLICY,
+    RATE,
+    UNEVALUATED,
+    UNMIRRORED,
+    evaluate,
+    failed_checks,
+    is_at_most,
+    is_share,
+    send,
+    shares,
+)
+from tests.cluster.stage import Stage, marked, note
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(autouse=True)
+def _versions(stage: Stage, spoilt: Spoilt) -> None:
+    stage.only(v1=candidates.small, v2=candidates.good, silent=spoilt.values)
+
+
+def test_a_good_candidate_reaches_everybody_and_nobody_notices(stage: Stage, door: str) -> None:
+    road = stage.lay(door, **POLICY)
+    digest = candidates.good("v2", stage.image)["model"]["digest"]
+    released = road.glm("release", "v2", "--model-digest", digest)
+    assert released.returncode == 0, released.stderr
+    with (
+        traffic.flowing(door, rate=RATE, streams=1, tokens=200, questions=questions()) as users,
+        marked(stage.api, "v2") as marks,
+    ):
+        code, told = evaluate(stage, road, door, "v2", digest)
+        assert code == 0, told
+        waited = road.glm("wait", "promoted", "--version", "v2", "--timeout", "600")
+        assert waited.returncode == 0, waited.stdout + waited.stderr
+
+    met = list(shares(users.answers, marks, "v2"))
+    note(f"good: {len(users.answers)} requests, {len(users.faults())} failed; {met}")
+    assert users.faults() == []
+    assert [mark.share for mark in marks[:-1]] == [0, 0.01, 0.1, 0.5, 1]
+    assert all(is_share(hits, asked, share) for share, hits, asked in met), met
+
+
+def test_a_candidate_that_answers_nothing_meets_one_user_in_a_hundred(
+    stage: Stage, door: str
+) -> None:
+    """Nobody has evaluated it, nothing was mirrored: its first users are what stops it."""
+    road = stage.lay(door, **{**POLICY, "evaluate": UNEVALUATED, "mirror": UNMIRRORED})
+    with traffic.flowing(door, rate=RATE, streams=0, tokens=0, questions=questions()) as users:
+        send(stage, "silent")
+        failed = failed_checks(stage, "silent")
+
+    met = sum(each.version == "silent" for each in users.answers)
+    note(f"silent, canary-1: {met} of {len(users.answers)} met it\n{road.glm('why').stdout}")
+    assert failed == ["empty-rate"]
+    assert road.shares == {"glm-v1": 100}
+    assert is_at_most(met, len(users.answers), 0.01)
+
+
+def test_a_rollback_from_the_middle_of_any_step_takes_less_than_a_second(
+    stage: Stage, door: str
+) -> None:
+    road = stage.lay(door, **rollbacks.policy("evaluate"))
+    with traffic.flowing(door, rate=RATE, streams=3, tokens=300) as users:
+        done = list(rollbacks.from_steps(stage, road, rollbacks.STEPS * 2))
+
+    note(rollbacks.table(done, users))
+    assert users.faults() == []
+    assert max(each.last_s(users) for each in done) <= rollbacks.LIMIT_S
