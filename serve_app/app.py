@@ -74,6 +74,7 @@ def _model_deployment(settings: Settings) -> serve.Deployment:
     replicas = settings.replicas
     options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": 0.1, "num_gpus": replicas.model_gpus},
+        "max_replicas_per_node": replicas.model_per_node,
     }
     if replicas.model_max > replicas.model_min:
         options["autoscaling_config"] = {

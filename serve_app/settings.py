@@ -160,6 +160,8 @@ class ReplicaSettings(_Section):
     safety: Count = 1
     model_min: Count = 1
     model_max: Count = 1
+    model_per_node: Count | None = None
+    """Model replicas a node may hold; by default as many as its CPUs and GPUs allow."""
     target_requests: Count = 32
     """Requests a model replica should have in hand; autoscaling aims at it, and at the next."""
     target_waiting_tokens: Count = 4096

@@ -7,7 +7,7 @@
 {{- end }}
 
 {{- define "glm-model.checkConfig" -}}
-{{- $taken := dict "server" (list "host" "port") "model" (list "name" "digest" "folder" "public_key") "replicas" (list "model_min" "model_max" "model_gpus" "target_waiting_tokens" "scale_down_after_s") }}
+{{- $taken := dict "server" (list "host" "port") "model" (list "name" "digest" "folder" "public_key") "replicas" (list "model_min" "model_max" "model_gpus" "model_per_node" "target_waiting_tokens" "scale_down_after_s") }}
 {{- range $section, $fields := $taken }}
 {{- range $field := $fields }}
 {{- if hasKey (index $.Values.config $section | default dict) $field }}

@@ -9,6 +9,9 @@
 {{- $_ := set $model "public_key" (printf "/etc/glm-serve/%s" .Values.model.publicKey.key) }}
 {{- end }}
 {{- $replicas := dict "model_min" .Values.replicas.min "model_max" .Values.replicas.max "model_gpus" .Values.replicas.gpus }}
+{{- if .Values.workers.enabled }}
+{{- $_ := set $replicas "model_per_node" 1 }}
+{{- end }}
 {{- if gt (int .Values.replicas.max) (int .Values.replicas.min) }}
 {{- $_ := merge $replicas (dict "target_waiting_tokens" .Values.autoscaling.waitingTokens "scale_down_after_s" .Values.autoscaling.scaleDownAfter) }}
 {{- end }}
