@@ -48,7 +48,7 @@ def leads(url: str, version: str) -> bool:
     asked = {VERSION_HEADER: version}
     with suppress(httpx.HTTPError):
         answer = httpx.get(f"{url}/v1/models", headers=asked, timeout=5, trust_env=False)
-        return answer.headers.get(VERSION_HEADER) == version
+        return bool(answer.headers.get(VERSION_HEADER) == version)
     return False
 
 
