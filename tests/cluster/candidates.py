@@ -73,7 +73,7 @@ class Spoilt:
 
 def small(version: str, image: str, /, **more: Any) -> Values:
     """Of one pod that asks for little: four of them share two cores."""
-    asked = {"requests": {"cpu": "50m", "memory": "512Mi"}}
+    asked = {"requests": {"cpu": "150m", "memory": "512Mi"}}
     return charts.nano(version, image, head={"resources": asked}, **more)
 
 

@@ -22,11 +22,11 @@ POLICY: dict[str, Any] = {
     "mirror": {"percent": 20, "duration": "10s", "deadline": "3m"},
     "canary": [
         {"weight": 1, "duration": "20s", "deadline": "5m"},
-        {"weight": 10, "duration": "15s", "deadline": "3m"},
-        {"weight": 50, "duration": "15s", "deadline": "3m"},
+        {"weight": 10, "duration": "10s", "deadline": "3m"},
+        {"weight": 50, "duration": "10s", "deadline": "3m"},
     ],
     # Two cores for everything: what waits for them says little.
-    "gates": {"minRequests": 5, "slower": 4},
+    "gates": {"minRequests": 3, "slower": 4},
     "interval": "1s",
 }
 UNEVALUATED = {"required": False, "deadline": "5m"}

@@ -67,7 +67,7 @@ def test_a_rollback_from_the_middle_of_any_step_takes_less_than_a_second(
     stage: Stage, door: str
 ) -> None:
     road = stage.lay(door, **rollbacks.policy("evaluate"))
-    with traffic.flowing(door, rate=RATE, streams=3, tokens=300) as users:
+    with traffic.flowing(door, rate=RATE, streams=2, tokens=300) as users:
         done = list(rollbacks.from_steps(stage, road, rollbacks.STEPS * 2))
 
     note(rollbacks.table(done, users))

@@ -34,7 +34,7 @@ def _versions(stage: Stage) -> None:
 
 
 @contextmanager
-def using(url: str, streams: int = 3) -> Iterator[Traffic]:
+def using(url: str, streams: int = 2) -> Iterator[Traffic]:
     with traffic.flowing(url, rate=RATE, streams=streams, tokens=300, limit_s=1500) as users:
         yield users
 
