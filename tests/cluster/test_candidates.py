@@ -143,7 +143,7 @@ def test_copies_are_scored_against_the_stable_version_and_reach_nobody(
         failed = failed_checks(stage, "silent")
 
     assert told("silent", "mirror, scored", road, users) == 0
-    assert failed == ["similarity"]
+    assert "similarity" in failed
     (refusals,) = (each for each in stage.seen().status.verdicts if each.check == "refusal-rate")
     assert refusals.samples
     assert longest_wish(stage, "silent") <= CAPPED < longest_wish(stage, "v1")

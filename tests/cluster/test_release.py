@@ -58,7 +58,7 @@ def test_a_candidate_that_answers_nothing_meets_one_user_in_a_hundred(
 
     met = sum(each.version == "silent" for each in users.answers)
     note(f"silent, canary-1: {met} of {len(users.answers)} met it\n{road.glm('why').stdout}")
-    assert failed == ["empty-rate"]
+    assert "empty-rate" in failed
     assert road.shares == {"glm-v1": 100}
     assert is_at_most(met, len(users.answers), 0.01)
 
