@@ -35,7 +35,7 @@ def install(version: str, values: Path, image: tuple[str, str], timeout: str) ->
 
 def installed() -> set[str]:
     """Versions that Helm knows, suspended ones too."""
-    found = json.loads(run("helm", "list", "--all", "--max=0", "--output=json"))
+    found = json.loads(run("helm", "list", "--output=json"))
     return {
         each["name"].removeprefix("glm-") for each in found if each["chart"].startswith(CHART.name)
     }

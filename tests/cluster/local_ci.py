@@ -19,7 +19,8 @@ from tests.cluster.node import places
 _LOCK = Path(__file__).parent / "gitlab"
 _PROJECT = "https://gitlab.example/glm/glm-serve.git"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_PLACES = re.compile(r"(?<![\w/.@:-])/(?:[\w.@-]+/)+[\w.@-]*")
+_OURS = (str(places.CACHE), str(places.REPOSITORY), str(Path.home()), f"{tempfile.gettempdir()}/")
+_PLACES = re.compile(rf"(?:{'|'.join(map(re.escape, _OURS))})[\w./@-]*")
 _ADDRESSES = re.compile(r"\b(?:127|10)(?:\.\d+){3}|\blocalhost\b")
 
 

@@ -180,7 +180,7 @@ def test_a_tag_reaches_everybody_comes_back_by_one_job_and_leaves_nothing(
     project.tag(CANDIDATE, {"ci/release.yaml": released()})
     building = builder.running() if is_ours(laid) else nullcontext()
 
-    with building, traffic.flowing(url, rate=5, streams=4, tokens=100, limit_s=2400) as users:
+    with building, traffic.flowing(url, rate=4, streams=2, tokens=100, limit_s=2400) as users:
         jobs = JOBS if is_ours(laid) else JOBS[1:]
         assert project.run(jobs, log, **TAG) == 0, ending(log)
         assert roles(laid) == {STABLE: "warm", CANDIDATE: "stable"}
