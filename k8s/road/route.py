@@ -2,7 +2,9 @@
 
 One rule with all weights, and for every version a rule that a request header pins: it lets
 pipelines and people ask that version. All shares stay in one rule and no backend has filters of its
-own, so that a change of shares is a change of numbers and no connection is made or dropped for it.
+own, so that a change of shares is a change of numbers and no connection is made or dropped for it. It is
+the first, for a gateway knows a rule by its place: were it to move when a version goes, users would
+meet a place that is gone for as long as the gateway takes to learn the new one.
 """
 
 from collections.abc import Collection, Mapping
@@ -65,7 +67,7 @@ def named(road: Road) -> tuple[str, ...]:
 def _spec(road: Road, weights: dict[str, int]) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "parentRefs": [_parent(road, number) for number in range(len(road.spec.parent_refs))],
-        "rules": [*(_pinned(name) for name in weights), _weighted(road, weights)],
+        "rules": [_weighted(road, weights), *(_pinned(name) for name in weights)],
     }
     if road.spec.hostnames:
         spec["hostnames"] = list(road.spec.hostnames)
@@ -140,6 +142,6 @@ def share_of(route: Mapping[str, Any] | None, version: str) -> float:
     """Which part of new requests a route gives to a version, 0 to 1."""
     if route is None or not route["spec"].get("rules"):
         return 0.0
-    backends = route["spec"]["rules"][-1].get("backendRefs") or ()
+    backends = route["spec"]["rules"][0].get("backendRefs") or ()
     weights: dict[str, int] = {each["name"]: each.get("weight", 1) for each in backends}
     return weights.get(service_of(version), 0) / max(sum(weights.values()), 1)

@@ -163,7 +163,7 @@ class Road:
     @property
     def shares(self) -> dict[str, int]:
         route = self.cluster.get("httproute", "glm")
-        backends = route["spec"]["rules"][-1]["backendRefs"]
+        backends = route["spec"]["rules"][0]["backendRefs"]
         return {each["name"]: each["weight"] for each in backends if each["weight"]}
 
     def until(self, phase: str) -> None:

@@ -171,7 +171,7 @@ def test_a_route_that_somebody_edits_leads_astray_for_a_moment(stage: Stage, doo
     road.wish(versions=[{"name": "v1"}, {"name": "v2"}])
     until(lambda: len(stage.cluster.get("httproute", "glm")["spec"]["rules"]) == 3, "its rules")
     swapped = [
-        {"op": "replace", "path": f"/spec/rules/2/backendRefs/{number}/weight", "value": weight}
+        {"op": "replace", "path": f"/spec/rules/0/backendRefs/{number}/weight", "value": weight}
         for number, weight in enumerate((0, 100))
     ]
     with using(door) as users:

@@ -129,7 +129,7 @@ def test_a_second_pipeline_is_told_of_the_first(walked: Road) -> None:
 
 def test_a_route_that_somebody_edited_follows_the_road_again(walked: Road) -> None:
     patch = json.dumps(
-        [{"op": "replace", "path": "/spec/rules/4/backendRefs/0/weight", "value": 1}]
+        [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]
     )
     walked.cluster.kubectl("patch", "httproute", "glm", "--type=json", f"--patch={patch}")
     until(lambda: walked.shares == {"glm-v1": 100}, "the weights of the road")

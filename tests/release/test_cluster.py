@@ -36,7 +36,7 @@ def test_a_road_is_brought_on_its_way(cluster: Cluster, controller: Controller) 
     assert road.status.step == "evaluate"
     route = cluster.route("glm")
     assert route is not None
-    backends = route["spec"]["rules"][-1]["backendRefs"]
+    backends = route["spec"]["rules"][0]["backendRefs"]
     assert {each["name"]: each["weight"] for each in backends} == {"glm-v1": 100, "glm-v2": 0}
     assert [each["reason"] for each in cluster.events("glm")] == ["Adopted", "CandidateNamed"]
     assert [each.number for each in cluster.records("glm")] == [1, 2]

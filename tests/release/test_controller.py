@@ -120,7 +120,7 @@ def test_a_spec_that_drops_the_candidate_brings_its_users_home_and_ends_their_st
     dropped(town, "v1")
     assert town.look().phase is Phase.ABORTED
     assert town.world.shares == {"v1": 100}
-    backends = town.world.http_route["spec"]["rules"][-1]["backendRefs"]
+    backends = town.world.http_route["spec"]["rules"][0]["backendRefs"]
     assert [each["name"] for each in backends] == ["glm-v1", "glm-v2"]
 
 
@@ -190,7 +190,7 @@ def test_a_ledger_that_cannot_be_reached_holds_up_no_route_and_is_filled_later(t
 def test_a_route_that_somebody_edited_follows_the_road_again(town: Town) -> None:
     at(town, "canary-1")
     town.look()
-    town.world.http_route["spec"]["rules"][-1]["backendRefs"][0]["weight"] = 7
+    town.world.http_route["spec"]["rules"][0]["backendRefs"][0]["weight"] = 7
     town.look()
     assert town.world.shares == {"v1": 99, "v2": 1}
     assert town.world.notes == ["RouteRestored"]

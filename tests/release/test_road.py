@@ -60,7 +60,7 @@ def rules_of(walk: Walk, routable: Collection[str] = EVERYONE) -> list[dict[str,
 
 
 def test_the_weights_of_the_route_are_those_of_the_status() -> None:
-    weighted = rules_of(Walk().to("canary-10"))[-1]
+    weighted = rules_of(Walk().to("canary-10"))[0]
     shares = {each["name"]: each["weight"] for each in weighted["backendRefs"]}
     assert shares == {"glm-v1": 90, "glm-v2": 10, "glm-v3": 0, "glm-v4": 0, "glm-v5": 0}
 
@@ -76,7 +76,7 @@ def test_no_version_has_filters_of_its_own() -> None:
 
 
 def test_every_version_can_be_asked_by_its_header() -> None:
-    pinned = rules_of(Walk().to("canary-1"))[:-1]
+    pinned = rules_of(Walk().to("canary-1"))[1:]
     asked = [rule["matches"][0]["headers"][0]["value"] for rule in pinned]
     answered = [rule["backendRefs"][0]["name"] for rule in pinned]
     assert asked == list(VERSIONS)
@@ -89,26 +89,26 @@ def test_the_places_of_versions_do_not_change_with_their_weights() -> None:
     walk.wish(candidate="v2").look()
     seen = set()
     while walk.status.under_way:
-        seen.add(tuple(each["name"] for each in rules_of(walk)[-1]["backendRefs"]))
+        seen.add(tuple(each["name"] for each in rules_of(walk)[0]["backendRefs"]))
         walk.look(PASSED, after=1000)
     assert seen == {tuple(f"glm-{each}" for each in VERSIONS)}
 
 
 def test_a_share_of_live_requests_is_copied_to_the_candidate_while_it_is_mirrored() -> None:
-    (mirror,) = rules_of(Walk().to("mirror"))[-1]["filters"]
+    (mirror,) = rules_of(Walk().to("mirror"))[0]["filters"]
     assert mirror["requestMirror"]["percent"] == 5
     assert mirror["requestMirror"]["backendRef"]["name"] == "glm-v2"
-    assert "filters" not in rules_of(Walk().to("canary-1"))[-1]
+    assert "filters" not in rules_of(Walk().to("canary-1"))[0]
 
 
 def test_copies_go_to_the_scorer_where_there_is_one() -> None:
     walk = Walk(policy=Policy(mirror=Mirror(service="glm-scorer"))).to("mirror")
-    (mirror,) = rules_of(walk)[-1]["filters"]
+    (mirror,) = rules_of(walk)[0]["filters"]
     assert mirror["requestMirror"]["backendRef"]["name"] == "glm-scorer"
 
 
 def test_a_version_without_a_service_gets_nothing_and_its_share_goes_home() -> None:
-    weighted = rules_of(Walk().to("canary-10"), EVERYONE - {"v2"})[-1]
+    weighted = rules_of(Walk().to("canary-10"), EVERYONE - {"v2"})[0]
     shares = {each["name"]: each["weight"] for each in weighted["backendRefs"]}
     assert shares["glm-v1"] == 100
     assert "glm-v2" not in shares
@@ -132,3 +132,13 @@ def test_the_route_hangs_on_its_gateways_and_goes_with_its_road() -> None:
 def test_a_spec_says_where_it_ends() -> None:
     assert spec_of().target == "v1"
     assert replace(spec_of(), candidate="v2").target == "v2"
+
+
+def test_the_rule_of_all_users_stays_in_its_place_when_a_version_goes() -> None:
+    """Envoy Gateway calls a rule's connections by its number, and drops those of the last first."""
+    walk = Walk().to("canary-1")
+    before, after = rules_of(walk), rules_of(walk, {"v1"})
+    assert len(after) < len(before)
+    for rules in (before, after):
+        assert "headers" not in rules[0]["matches"][0]
+        assert all("headers" in rule["matches"][0] for rule in rules[1:])

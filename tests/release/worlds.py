@@ -127,7 +127,7 @@ class World:
         """What users get: weights of the route, as the gateway sees it."""
         if self.http_route is None:
             return {}
-        backends = self.http_route["spec"]["rules"][-1]["backendRefs"]
+        backends = self.http_route["spec"]["rules"][0]["backendRefs"]
         return {e["name"].removeprefix("glm-"): e["weight"] for e in backends if e["weight"]}
 
 
