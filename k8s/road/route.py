@@ -2,9 +2,9 @@
 
 One rule with all weights, and for every version a rule that a request header pins: it lets
 pipelines and people ask that version. All shares stay in one rule and no backend has filters of its
-own, so that a change of shares is a change of numbers and no connection is made or dropped for it. It is
-the first, for a gateway knows a rule by its place: were it to move when a version goes, users would
-meet a place that is gone for as long as the gateway takes to learn the new one.
+own, so that a change of shares is a change of numbers and no connection is made or dropped for it.
+It is the first, for a gateway knows a rule by its place: were it to move when a version goes, users
+would meet a place that is gone for as long as the gateway takes to learn the new one.
 """
 
 from collections.abc import Collection, Mapping
