@@ -194,6 +194,8 @@ def test_a_tag_reaches_everybody_comes_back_by_one_job_and_leaves_nothing(
         assert roles(laid) == {STABLE: "stable"}
         assert laid.helm("list", "--short", "--filter=glm-v").split() == [f"glm-{STABLE}"]
 
+    with log.open("a", encoding="utf-8") as told:
+        told.write(f"{len(users.answers)} requests, {len(users.faults())} failed\n")
     served(users)
 
 
