@@ -185,7 +185,9 @@ def test_metrics_and_health_are_served(metrics: Metrics) -> None:
 
 def test_a_fault_point_kills_only_at_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
+    ended: list[int] = []
     monkeypatch.setattr("os.kill", lambda _pid, number: killed.append(number))
+    monkeypatch.setattr("os._exit", lambda code: ended.append(code))
     places = "Canary:status-written,Promoted:recorded"
     fault = faults.from_environment({faults.VARIABLE: places})
     fault("Canary:route-written")
@@ -196,3 +198,4 @@ def test_a_fault_point_kills_only_at_its_place(monkeypatch: pytest.MonkeyPatch) 
     assert killed == [9, 9]
     faults.from_environment({})("Canary:status-written")
     assert killed == [9, 9]
+    assert ended == [137, 137], "a container's first process is deaf to its own signal"
