@@ -187,7 +187,7 @@ def test_a_fault_point_kills_only_at_its_place(monkeypatch: pytest.MonkeyPatch) 
     killed: list[int] = []
     ended: list[int] = []
     monkeypatch.setattr("os.kill", lambda _pid, number: killed.append(number))
-    monkeypatch.setattr("os._exit", lambda code: ended.append(code))
+    monkeypatch.setattr("os._exit", ended.append)
     places = "Canary:status-written,Promoted:recorded"
     fault = faults.from_environment({faults.VARIABLE: places})
     fault("Canary:route-written")
