@@ -47,9 +47,12 @@ def running(
 
 
 def _end_ray() -> None:
-    """An interrupted start leaves processes that Ray does not know of."""
+    """An interrupted start leaves processes that Ray does not know of, and does not tell to end."""
     family = psutil.Process().children(recursive=True)
     ray.shutdown()
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
     _, left = psutil.wait_procs(family, timeout=ENDING_S)
     for process in left:
         with suppress(psutil.NoSuchProcess):

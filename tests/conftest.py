@@ -12,6 +12,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.served.server import Server, serving
 
@@ -29,3 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """The log is the process's: what one test configures would decide what the next one sees."""
+    yield
+    structlog.reset_defaults()

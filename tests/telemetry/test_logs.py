@@ -1,18 +1,10 @@
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from serve_app.settings import LogSettings
 from serve_app.telemetry import configure, log
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
 
 
 def written(settings: LogSettings) -> io.StringIO:
