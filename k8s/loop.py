@@ -121,7 +121,8 @@ class Loop:
         """Take, keep or wait for the lease."""
         led, asked_at = self._candidacy.leads(), time.monotonic()
         standing = self._post.claim(_LEASE)
-        ended = standing is not None and self._post.has_ended(standing.holder)
+        holder = standing.holder if standing else ""
+        ended = holder not in {"", self._candidacy.identity} and self._post.has_ended(holder)
         claim = self._candidacy.claim(standing, _micro_time(), ended=ended)
         if claim is not None:
             self._post.write_claim(_LEASE, claim, self._candidacy.duration_s)

@@ -47,6 +47,15 @@ def test_settings_of_every_pod_are_taken_by_glm_serve(values: Path, tmp_path: Pa
         assert settings.replicas.model_max == given.get("replicas", {}).get("max", 1)
 
 
+def test_a_worker_is_asked_where_it_answers_for_itself() -> None:
+    (ray,) = deployments(PLAIN)["glm-v42-worker"]["spec"]["containers"]
+
+    ports = {each["name"]: each["containerPort"] for each in ray["ports"]}
+
+    assert ports[ray["readinessProbe"]["httpGet"]["port"]] == tuning.READINESS_PORT
+    assert "startupProbe" not in ray
+
+
 def test_new_workers_find_the_new_head_and_old_ones_the_old() -> None:
     """An upgrade has both heads side by side: a head is known by the content of its generation."""
     before, after = deployments(PLAIN), deployments(PLAIN, "--set", "config.engine.max_running=8")

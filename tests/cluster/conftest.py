@@ -1,7 +1,7 @@
 """The cluster of the environment (KUBECONFIG), or one that is brought up on this machine.
 
 Elsewhere GLM_IMAGE names the product's image, by digest, where that cluster can pull it, and
-GLM_NEXT_IMAGE another build of it.
+GLM_NEXT_IMAGE another build of it; GLM_REDIS_IMAGE names a Redis.
 """
 
 import os
@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster import candidates, charts
 from tests.cluster.candidates import Spoilt
+from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster
 from tests.cluster.node import cluster as own
 from tests.cluster.node import places, product
@@ -54,6 +55,13 @@ def namespace(cluster: Cluster) -> Iterator[Cluster]:
 def shared_namespace(cluster: Cluster) -> Iterator[Cluster]:
     """Likewise, for all tests of a file."""
     yield from _namespace(cluster)
+
+
+@pytest.fixture(scope="module")
+def url(release: Release) -> Iterator[str]:
+    """Of the gateway in front of the version that a file's own `release` installs."""
+    with charts.front_door(release.cluster) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

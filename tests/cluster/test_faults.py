@@ -1,7 +1,5 @@
 """What breaks under users: how many notice, how long, and that it mends itself."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.cluster import charts, outage
@@ -26,12 +24,6 @@ def release(
     version.install(charts.nano("v1", image))
     charts.road(shared_namespace, folder, v1=100)
     return version
-
-
-@pytest.fixture(scope="module")
-def url(release: Release) -> Iterator[str]:
-    with charts.front_door(release.cluster) as address:
-        yield address
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -39,12 +38,6 @@ def steady(release: Release, image: str) -> Release:
     """As it was installed, whatever the test before left."""
     release.install(charts.nano("v1", image))
     return release
-
-
-@pytest.fixture(scope="module")
-def url(release: Release) -> Iterator[str]:
-    with charts.front_door(release.cluster) as address:
-        yield address
 
 
 def test_three_installs_answer_through_the_gateway(url: str) -> None:

@@ -1,7 +1,6 @@
 """Who leads is gone: Ray's head beside workers, Kubernetes' controllers and scheduler."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,12 +29,6 @@ def release(
     version.install(charts.nano_with_workers("v1", image, ray={"redis": {"address": "redis:6379"}}))
     charts.road(shared_namespace, folder, v1=100)
     return version
-
-
-@pytest.fixture(scope="module")
-def url(release: Release) -> Iterator[str]:
-    with charts.front_door(release.cluster) as address:
-        yield address
 
 
 @pytest.fixture

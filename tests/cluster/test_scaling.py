@@ -1,7 +1,7 @@
 """Replicas and their pods follow what waits, up and down, and no stream notices."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -40,12 +40,6 @@ def release(
     )
     charts.road(shared_namespace, folder, v1=100)
     return version
-
-
-@pytest.fixture(scope="module")
-def url(release: Release) -> Iterator[str]:
-    with charts.front_door(release.cluster) as address:
-        yield address
 
 
 def workers(cluster: Cluster) -> int:
