@@ -70,8 +70,7 @@ def gates() -> Iterator[str]:
 def _name(check: object) -> str:
     if isinstance(check, partial):
         return str(check.keywords["name"])
-    named: str = getattr(check, "__name__", "")
-    return {"unbroken": "restarts"}.get(named, named).replace("_", "-")
+    return str(getattr(check, "__name__", "")).replace("_", "-")
 
 
 def thresholds() -> Iterator[str]:

@@ -4,7 +4,7 @@ Every test is one-sided and asks: is the candidate surely worse than it may be? 
 taken from the stable version over the same minutes, at the upper end of its own 95 % interval, so
 that chance on the stable side never refuses a candidate.
 
-- Shares (failures, empty or blocked answers) and percentiles are tested by the exact binomial test.
+- Shares (failed, 4xx, 5xx, empty or blocked) and percentiles are tested by the exact binomial test.
   A percentile is a share as well: if at most 5 % may be over some bound, then more than 5 % over it
   means a p95 over it. No distribution is assumed, and the long tails of latency do no harm.
 - The bound of a percentile is the stable version's, taken by order statistics (binomial again).

@@ -4,47 +4,35 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from k8s.checks import (
-    Facts,
-    empty_rate,
-    evaluated,
-    finish_mix,
-    gpu_memory,
-    latency,
-    length_drift,
-    ready,
-    refusal_rate,
-    samples,
-    similarity,
-    success_rate,
-    unbroken,
-    verdict_rate,
-)
+from k8s import checks
+from k8s.checks import Facts
 from k8s.road import Phase, Verdict
 
 Check = Callable[[Facts], Verdict]
 
 
 _LIVE: Final[tuple[Check, ...]] = (
-    ready,
-    unbroken,
-    samples,
-    success_rate,
-    empty_rate,
-    verdict_rate,
-    finish_mix,
-    length_drift,
-    partial(latency, name="ttft-p50", of="ttft", share=0.5),
-    partial(latency, name="ttft-p95", of="ttft", share=0.95),
-    partial(latency, name="itl-p50", of="itl", share=0.5),
-    partial(latency, name="itl-p99", of="itl", share=0.99),
-    partial(latency, name="time-per-token", of="tpot", share=0.5),
-    gpu_memory,
+    checks.ready,
+    checks.restarts,
+    checks.samples,
+    checks.success_rate,
+    checks.server_errors,
+    checks.client_errors,
+    checks.empty_rate,
+    checks.verdict_rate,
+    checks.finish_mix,
+    checks.length_drift,
+    partial(checks.latency, name="ttft-p50", of="ttft", share=0.5),
+    partial(checks.latency, name="ttft-p95", of="ttft", share=0.95),
+    partial(checks.latency, name="itl-p50", of="itl", share=0.5),
+    partial(checks.latency, name="itl-p99", of="itl", share=0.99),
+    partial(checks.latency, name="time-per-token", of="tpot", share=0.5),
+    checks.gpu_memory,
 )
 
 GATES: Final[dict[Phase, tuple[Check, ...]]] = {
-    Phase.EVALUATING: (ready, evaluated),
-    Phase.MIRRORING: (*_LIVE, refusal_rate, similarity),
+    Phase.EVALUATING: (checks.ready, checks.evaluated),
+    Phase.MIRRORING: (*_LIVE, checks.refusal_rate, checks.similarity),
     Phase.CANARY: _LIVE,
 }
 

@@ -1,13 +1,14 @@
 """What a version did over some minutes: counts, and distributions as Prometheus keeps them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
 _SERVED: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
-_NOT_OURS: Final = "abort"  # the caller hung up
+_NOT_OURS: Final = frozenset({"abort", "499"})  # the caller hung up; 499 is the status for it
+_EMPTY_TOKENS: Final = 1.0  # an answer that is only its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,27 @@ class Histogram:
         return list(accumulate(self.counts))
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of how many."""
+
+    hits: float = 0.0
+    total: float = 0.0
+
+    @property
+    def part(self) -> float | None:
+        """0 to 1; None without data."""
+        return self.hits / self.total if self.total else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """Of one version; None or empty where there is no data, which is never zero."""
 
     finished: Mapping[str, float] = field(default_factory=dict)
-    """Ended requests by vLLM's reason."""
+    """Ended generations by vLLM's reason."""
+    answered: Mapping[str, float] = field(default_factory=dict)
+    """Requests of users, by HTTP status."""
     ttft: Histogram | None = None
     itl: Histogram | None = None
     tpot: Histogram | None = None
@@ -75,13 +91,36 @@ class Sample:
 
     @property
     def requests(self) -> int:
-        """Those that are judged: a caller who hung up says nothing."""
-        return round(sum(n for reason, n in self.finished.items() if reason != _NOT_OURS))
+        """Generations that are judged: a caller who hung up says nothing."""
+        return round(self.failed.total)
 
     @property
-    def failures(self) -> int:
-        known = _SERVED | {_NOT_OURS}
-        return round(sum(n for reason, n in self.finished.items() if reason not in known))
+    def failed(self) -> Share:
+        return _share_of(self.finished, lambda reason: reason not in _SERVED)
+
+    def answered_with(self, hundred: str) -> Share:
+        """Answers whose status begins so: `4` is 4xx."""
+        return _share_of(self.answered, lambda status: status.startswith(hundred))
+
+    @property
+    def empty(self) -> Share:
+        lengths = self.lengths
+        return Share() if lengths is None else Share(lengths.up_to(_EMPTY_TOKENS), lengths.total)
+
+    @property
+    def stopped(self) -> Share:
+        """By the guard."""
+        return Share(self.blocked or 0.0, self.screened or 0.0)
+
+    @property
+    def refused(self) -> Share:
+        return _share_of(self.mirrored, lambda kind: kind == "refused")
+
+
+def _share_of(counts: Mapping[str, float], hit: Callable[[str], bool]) -> Share:
+    """Of what is ours to answer for."""
+    ours = {kind: count for kind, count in counts.items() if kind not in _NOT_OURS}
+    return Share(sum(n for kind, n in ours.items() if hit(kind)), sum(ours.values()))
 
 
 NOTHING: Final = Sample()

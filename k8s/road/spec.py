@@ -68,6 +68,8 @@ class Thresholds:
     """Chance, per step and check, to refuse a candidate that is no worse."""
     success_rate: float = 0.99
     """Or the stable version's own over the same minutes, where that is lower."""
+    client_errors: float = 0.02
+    """Answers of 4xx, over the stable version's share."""
     slower: float = 1.25
     """How many times the stable version's percentiles a candidate's may be."""
     empty_rate: float = 0.02

@@ -77,6 +77,9 @@ def build(
             HTTPException: failures.misdirected,
         },
     )
+    for route in app.routes:
+        if isinstance(route, Route) and "POST" in (route.methods or ()):
+            front.exchanges.expect(route.path_format)
     app.router.redirect_slashes = False  # one path each; a redirect would lose a POST's body
     return app
 

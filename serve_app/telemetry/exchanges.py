@@ -1,10 +1,11 @@
 """HTTP exchanges, counted and, where refused, written down."""
 
+from serve_app.errors import HTTP_ERRORS
 from serve_app.telemetry.logs import Log, log
 from serve_app.telemetry.metrics import Metrics
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_FIRST_REFUSAL = 400
+_ANSWERED, _FIRST_REFUSAL = 200, 400
 
 
 class Exchanges:
@@ -13,6 +14,14 @@ class Exchanges:
     def __init__(self, metrics: Metrics, logger: Log | None = None) -> None:
         self._counter = metrics.http_requests
         self._log = logger or log()
+
+    def expect(self, route: str) -> None:
+        """Tell every way in which a POST there can be answered, before one was.
+
+        Prometheus sees a count that rises, not one that is there for the first time.
+        """
+        for status in sorted({_ANSWERED, *(error.status for error in HTTP_ERRORS.values())}):
+            self._counter.labels(route, "POST", status)
 
     def ended(
         self,

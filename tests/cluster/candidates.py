@@ -79,9 +79,13 @@ def small(version: str, image: str, /, **more: Any) -> Values:
 
 def good(version: str, image: str) -> Values:
     """Another model, which answers to the name of the one before."""
+    return stranger(version, image, config={"model": {"aliases": [MODEL]}})
+
+
+def stranger(version: str, image: str, /, **more: Any) -> Values:
+    """Another model, which does not know that name: all that users hear is 404."""
     digest = manifest.digest(charts.WEIGHTS / GOOD)
-    aliases = {"model": {"aliases": [MODEL]}}
-    return small(version, image, model={"name": GOOD, "digest": digest}, config=aliases)
+    return small(version, image, model={"name": GOOD, "digest": digest}, **more)
 
 
 @contextmanager

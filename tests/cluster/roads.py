@@ -90,6 +90,8 @@ class Numbers:
         if "request_success" in query:
             other = "error" if name in self.sick else "length"
             return [({"finished_reason": "stop"}, 180), ({"finished_reason": other}, 20)]
+        if "http_requests" in query:
+            return [({"status": "200"}, 200)]
         if "guard_verdicts" in query:
             return [({"action": "allow"}, 200)]
         if "mirror" in query or "DCGM" in query:

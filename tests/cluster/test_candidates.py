@@ -83,6 +83,19 @@ def test_what_nobody_evaluated_is_stopped_by_copies_of_what_users_ask(
     assert users.faults() == []
 
 
+def test_what_refuses_all_that_the_stable_version_answers_is_stopped(
+    stage: Stage, door: str
+) -> None:
+    stage.only(v1=candidates.small, stranger=candidates.stranger)
+    road = stage.lay(door, **{**POLICY, "evaluate": UNEVALUATED})
+    with using(door) as users:
+        send(stage, "stranger")
+        assert "client-errors" in failed_checks(stage, "stranger")
+
+    assert told("stranger", "mirror", road, users) == 0
+    assert users.faults() == []
+
+
 @pytest.mark.parametrize(("bad", "check"), [("slow", "itl-p50"), ("brittle", "success-rate")])
 def test_what_was_neither_evaluated_nor_mirrored_meets_one_user_in_a_hundred(
     stage: Stage, spoilt: Spoilt, door: str, bad: str, check: str

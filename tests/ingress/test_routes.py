@@ -62,6 +62,7 @@ async def test_metrics_count_exchanges_by_template_and_never_by_path() -> None:
     counted = [
         (sample.labels["route"], sample.labels["method"], sample.labels["status"])
         for sample in families["glm_http_requests"]
+        if sample.value
     ]
     assert counted == [
         (CHAT, "POST", "200"),
@@ -70,6 +71,15 @@ async def test_metrics_count_exchanges_by_template_and_never_by_path() -> None:
         ("/health", "other", "405"),
     ]
     assert "secret-path" not in response.text
+
+
+async def test_refusals_are_told_before_there_was_one() -> None:
+    """Prometheus would not count the first: a canary that refuses begins with none."""
+    async with House().client as client:
+        text = (await client.get("/metrics")).text
+    for status in (200, 400, 404, 413, 415, 503):
+        labels = f'method="POST",route="{CHAT}",status="{status}"'
+        assert f"glm_http_requests_total{{{labels}}} 0.0" in text
 
 
 async def test_a_refusal_is_one_log_line_and_an_answer_another() -> None:

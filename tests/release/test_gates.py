@@ -9,7 +9,7 @@ import pytest
 from k8s.checks import Facts
 from k8s.gates import GATES, judge
 from k8s.road import UNDER_WAY, Outcome, Phase, Thresholds, Verdict
-from k8s.samples import Histogram, Sample
+from k8s.samples import Histogram, Sample, Share
 
 BOUNDS = (0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 1.0, 2.5, float("inf"))
 TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, float("inf"))
@@ -27,6 +27,7 @@ def sample(scale: float = 1.0, **changed: Any) -> Sample:
 
     ordinary: dict[str, Any] = {
         "finished": {"stop": 90 * scale, "length": 10 * scale},
+        "answered": {"200": 98 * scale, "400": 2 * scale},
         "ttft": scaled(BOUNDS, QUICK),
         "itl": scaled(BOUNDS, QUICK),
         "tpot": scaled(BOUNDS, QUICK),
@@ -81,6 +82,8 @@ def test_a_better_candidate_passes() -> None:
         ({"lengths": Histogram(TOKENS, (0, 0, 0, 0, 0, 0, 200))}, "length-drift"),
         ({"finished": {"stop": 20.0, "length": 180.0}}, "finish-mix"),
         ({"blocked": 60.0}, "verdict-rate"),
+        ({"answered": {"200": 170.0, "404": 20.0, "415": 10.0}}, "client-errors"),
+        ({"answered": {"200": 170.0, "503": 30.0}}, "server-errors"),
     ],
 )
 def test_a_worse_candidate_is_refused_by_the_check_of_that_name(
@@ -121,12 +124,28 @@ def test_too_few_requests_are_no_verdict() -> None:
 
 def test_callers_who_hang_up_are_not_counted() -> None:
     hung_up = sample(2, finished={"stop": 180.0, "length": 20.0, "abort": 100.0})
-    assert hung_up.requests == 200
-    assert hung_up.failures == 0
+    assert (hung_up.requests, hung_up.failed.hits) == (200, 0)
+    assert sample(1, answered={"200": 90.0, "499": 10.0}).answered_with("4") == Share(0.0, 90.0)
+
+
+def test_a_candidate_may_refuse_what_the_stable_version_refuses_too() -> None:
+    refused = {"200": 120.0, "400": 80.0}
+    given = facts(sample(2, answered=refused), stable=sample(2, answered=refused))
+    assert outcomes(given)["client-errors"] is Outcome.PASS
+
+
+def test_a_candidate_that_refuses_everybody_is_sent_home_though_it_has_generated_nothing() -> None:
+    closed = Sample(answered={"404": 10.0})
+    assert outcomes(facts(closed))["client-errors"] is Outcome.FAIL
+
+
+def test_a_few_bad_requests_more_may_be_chance() -> None:
+    unlucky = sample(2, answered={"200": 190.0, "400": 10.0})
+    assert outcomes(facts(unlucky))["client-errors"] is Outcome.WAIT
 
 
 def test_a_reason_nobody_knows_is_a_failure() -> None:
-    assert sample(1, finished={"gremlins": 3.0}).failures == 3
+    assert sample(1, finished={"gremlins": 3.0}).failed.hits == 3
 
 
 def test_a_container_that_ended_refuses_the_candidate() -> None:

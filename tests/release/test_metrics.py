@@ -10,9 +10,14 @@ import pytest
 
 from k8s.errors import Unreachable
 from k8s.metrics import Prometheus
+from k8s.samples import Share
 from serve_app.messages import Action, Side
-from serve_app.telemetry import Metrics
+from serve_app.telemetry import Exchanges, Metrics
 
+ROUTES = (
+    "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize", "/v1/models",
+    "/v1/models/{name:path}", "/health", "/ready", "/metrics", "/version",
+)  # fmt: skip
 Series = list[tuple[dict[str, str], str]]
 TTFT = "vllm:time_to_first_token_seconds_bucket"
 
@@ -49,7 +54,7 @@ def test_counts_and_buckets_come_apart_by_version() -> None:
 
     samples = prometheus(answer).samples(("v1", "v2"), 60)
     assert samples["v1"].requests == 90
-    assert (samples["v2"].requests, samples["v2"].failures) == (10, 2)
+    assert (samples["v2"].requests, samples["v2"].failed.hits) == (10, 2)
     assert samples["v1"].ttft is not None
     assert samples["v1"].ttft.counts == (50, 30, 10)
     assert samples["v2"].ttft is None
@@ -73,6 +78,26 @@ def test_blocked_answers_are_those_of_all_that_were_screened() -> None:
 
     sample = prometheus(answer).samples(("v1",), 60)["v1"]
     assert (sample.screened, sample.blocked) == (100, 5)
+
+
+def test_answers_are_counted_by_their_status_and_probes_are_none() -> None:
+    queries: list[str] = []
+
+    def answer(query: str) -> Series:
+        if "glm_http_requests" not in query:
+            return []
+        return [
+            ({"version": "v1", "status": "200"}, "95"),
+            ({"version": "v1", "status": "404"}, "5"),
+        ]
+
+    sample = prometheus(answer, queries).samples(("v1",), 60)["v1"]
+    assert sample.answered_with("4") == Share(5, 100)
+    (asked,) = (each for each in queries if "glm_http_requests" in each)
+    (excluded,) = re.findall(r'route!~"([^"]*)"', asked)
+    assert [route for route in ROUTES if not re.fullmatch(excluded, route)] == [
+        "/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize",
+    ]  # fmt: skip
 
 
 def test_every_query_asks_for_both_versions_over_the_same_window() -> None:
@@ -120,6 +145,7 @@ def exposition() -> str:
     metrics = Metrics()
     model: dict[str, Any] = {"model_name": "glm-nano", "engine": "0"}
     metrics.successes.labels(**model, finished_reason="stop").inc()
+    Exchanges(metrics).expect("/v1/chat/completions")
     metrics.verdicts.labels(Side.OUTPUT, Action.ALLOW).inc()
     for histogram in (metrics.ttft, metrics.itl, metrics.tpot, metrics.generated):
         histogram.labels(*histogram._labelnames).observe(math.e)

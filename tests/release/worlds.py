@@ -22,6 +22,7 @@ TOKENS = (1.0, 5.0, 10.0, 20.0, 50.0, float("inf"))
 _EVEN = Histogram(BOUNDS, (40.0, 40.0, 15.0, 4.0, 1.0, 0.0, 0.0))
 HEALTHY = Sample(
     finished={"stop": 190.0, "length": 10.0},
+    answered={"200": 196.0, "400": 4.0},
     ttft=_EVEN,
     itl=_EVEN,
     tpot=_EVEN,

@@ -1,0 +1,96 @@
+"""Checks of distributions: how long a candidate takes, how its answers end, what they are like."""
+
+from k8s.checks.facts import Facts, not_asked, outcome, unknown
+from k8s.evidence import (
+    distance,
+    distributions_differ,
+    mixes_differ,
+    surely_over,
+    total_variation,
+    upper_quantile,
+)
+from k8s.road import Verdict
+from k8s.samples import Histogram
+
+
+def latency(facts: Facts, *, name: str, of: str, share: float) -> Verdict:
+    """A percentile against the stable version's over the same minutes, in seconds."""
+    mine: Histogram | None = getattr(facts.candidate, of)
+    theirs: Histogram | None = getattr(facts.stable, of)
+    if mine is None or theirs is None or not mine.total or not theirs.total:
+        return unknown(facts, name)
+    slower = facts.thresholds.slower
+    value, own = mine.quantile(share), theirs.quantile(share)
+    proof = slower * max(upper_quantile(theirs, share), own)
+    failed = surely_over(mine.over(proof), mine.total, 1 - share, facts.alpha)
+    return Verdict(
+        check=name,
+        outcome=outcome(facts, mine.total, failed=failed, beyond=value > own * slower),
+        message=f"{_ms(value)}, {_ms(own * slower)} allowed, {_ms(own)} in the stable version",
+        candidate=value,
+        stable=own,
+        limit=own * slower,
+        samples=round(mine.total),
+    )
+
+
+def finish_mix(facts: Facts) -> Verdict:
+    """How answers end: a model that never stops, or always calls a tool, shows here."""
+    reasons = sorted(facts.candidate.finished.keys() | facts.stable.finished.keys())
+    mine, theirs = (
+        [each.finished.get(reason, 0.0) for reason in reasons]
+        for each in (facts.candidate, facts.stable)
+    )
+    if not sum(mine) or not sum(theirs):
+        return unknown(facts, "finish-mix")
+    apart, limit = total_variation(mine, theirs), facts.thresholds.finish_drift
+    differ = mixes_differ(mine, theirs, facts.alpha)
+    return _drift(facts, "finish-mix", apart, limit, sum(mine), differ=differ)
+
+
+def length_drift(facts: Facts) -> Verdict:
+    """How long answers are."""
+    mine, theirs = facts.candidate.lengths, facts.stable.lengths
+    if not mine or not theirs or not mine.total or not theirs.total:
+        return unknown(facts, "length-drift")
+    apart, limit = distance(mine, theirs), facts.thresholds.length_drift
+    differ = distributions_differ(mine, theirs, facts.alpha)
+    return _drift(facts, "length-drift", apart, limit, mine.total, differ=differ)
+
+
+def _drift(
+    facts: Facts, name: str, apart: float, limit: float, total: float, *, differ: bool
+) -> Verdict:
+    enough = total >= facts.thresholds.min_requests  # these tests are exact for many only
+    beyond = apart > limit
+    return Verdict(
+        check=name,
+        outcome=outcome(facts, total, failed=enough and beyond and differ, beyond=beyond),
+        message=f"{apart:.2f} apart from the stable version's (0 alike, 1 apart), {limit:.2f} may",
+        candidate=apart,
+        limit=limit,
+        samples=round(total),
+    )
+
+
+def similarity(facts: Facts) -> Verdict:
+    """Mirrored answers against the stable version's: half of them must be as near as asked."""
+    name, least, mine = "similarity", facts.thresholds.similarity, facts.candidate.similarity
+    if least is None:
+        return not_asked(name)
+    if mine is None or not mine.total:
+        return unknown(facts, name, "no mirrored answer was scored yet")
+    value = mine.quantile(0.5)
+    failed = surely_over(mine.up_to(least), mine.total, 0.5, facts.alpha)
+    return Verdict(
+        check=name,
+        outcome=outcome(facts, mine.total, failed=failed, beyond=value < least),
+        message=f"median {value:.2f}, at least {least:.2f}",
+        candidate=value,
+        limit=least,
+        samples=round(mine.total),
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
