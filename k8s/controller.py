@@ -156,7 +156,7 @@ class Controller:
     def _route(
         self, road: Road, ready: Mapping[str, int], live: Mapping[str, Any] | None, memory: _Memory
     ) -> None:
-        wanted = render_route(road, ready.keys())
+        wanted = render_route(road, ready.keys(), live)
         if wanted is None:
             return
         if live is None or live["spec"] != wanted["spec"]:

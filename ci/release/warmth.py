@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 
 from k8s.errors import Unreachable
-from k8s.road.route import VERSION_HEADER
+from k8s.road.pins import VERSION_HEADER
 
 _QUESTION = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 16}
 _AGAIN_S = 1.0

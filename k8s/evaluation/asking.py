@@ -12,7 +12,7 @@ import httpx
 
 from k8s.errors import Unreachable
 from k8s.evaluation.golden import Question
-from k8s.road.route import VERSION_HEADER
+from k8s.road.pins import VERSION_HEADER
 
 _TIMEOUT: Final = httpx.Timeout(120, connect=10)  # seconds; a cold model takes its time
 _BLOCKED: Final = "content_filter"

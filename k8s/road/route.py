@@ -3,17 +3,16 @@
 One rule with all weights, and for every version a rule that a request header pins: it lets
 pipelines and people ask that version. All shares stay in one rule and no backend has filters of its
 own, so that a change of shares is a change of numbers and no connection is made or dropped for it.
-It is the first, for a gateway knows a rule by its place: were it to move when a version goes, users
-would meet a place that is gone for as long as the gateway takes to learn the new one.
+It is the first, for a gateway knows a rule by its place; the others keep theirs too (`pins`).
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from k8s.road.pins import header_match, places
 from k8s.road.resource import GROUP, Road
 from k8s.road.status import WHOLE
 
-VERSION_HEADER: Final = "x-model-version"
 PORT: Final = 8000
 _EVERYTHING: Final = {"path": {"type": "PathPrefix", "value": "/"}}
 _NEVER: Final = {"request": "0s"}  # gateways cut streams after 15 s where nothing is said
@@ -24,8 +23,10 @@ def service_of(version: str) -> str:
     return f"glm-{version}"
 
 
-def render_route(road: Road, routable: Collection[str]) -> dict[str, Any] | None:
-    """The whole object; `routable` are the versions that have a Service.
+def render_route(
+    road: Road, routable: Collection[str], live: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """The whole object; `routable` are the versions that have a Service, `live` the route so far.
 
     None when the stable version has none: a candidate with one percent would get everything. Then
     what stands is left as it is.
@@ -42,7 +43,7 @@ def render_route(road: Road, routable: Collection[str]) -> dict[str, Any] | None
             "labels": {f"{GROUP}/road": road.name},
             "ownerReferences": [_owner(road)],
         },
-        "spec": _spec(road, weights),
+        "spec": _spec(road, weights, live),
     }
 
 
@@ -64,10 +65,13 @@ def named(road: Road) -> tuple[str, ...]:
     return tuple(filter(None, dict.fromkeys((*known, *used, *kept))))
 
 
-def _spec(road: Road, weights: dict[str, int]) -> dict[str, Any]:
+def _spec(road: Road, weights: dict[str, int], live: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A rule that only keeps its place leads to the stable version."""
+    stable = road.status.stable or ""
+    pinned = (_pinned(name, name if name in weights else stable) for name in places(live, weights))
     spec: dict[str, Any] = {
         "parentRefs": [_parent(road, number) for number in range(len(road.spec.parent_refs))],
-        "rules": [_weighted(road, weights), *(_pinned(name) for name in weights)],
+        "rules": [_weighted(road, weights), *pinned],
     }
     if road.spec.hostnames:
         spec["hostnames"] = list(road.spec.hostnames)
@@ -85,12 +89,11 @@ def _parent(road: Road, number: int) -> dict[str, str]:
     return parent
 
 
-def _pinned(version: str) -> dict[str, Any]:
-    header = {"type": "Exact", "name": VERSION_HEADER, "value": version}
+def _pinned(version: str, leads_to: str) -> dict[str, Any]:
     return {
-        "matches": [{**_EVERYTHING, "headers": [header]}],
+        "matches": [{**_EVERYTHING, "headers": [header_match(version)]}],
         "timeouts": _NEVER,
-        "backendRefs": [_backend(version, 1)],
+        "backendRefs": [_backend(leads_to, 1)],
     }
 
 

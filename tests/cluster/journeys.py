@@ -9,7 +9,7 @@ import httpx
 from scipy import stats
 
 from k8s.road import Outcome
-from k8s.road.route import VERSION_HEADER
+from k8s.road.pins import VERSION_HEADER
 from tests.cluster.roads import Road, until
 from tests.cluster.stage import Mark, Stage
 from tests.cluster.traffic import Answer

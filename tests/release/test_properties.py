@@ -167,7 +167,7 @@ def test_in_the_end_the_route_is_what_the_status_says(day: Day) -> None:
     mend(town)
     town.start()
     town.settle(looks=20)
-    wanted = render_route(town.world.resource, town.world.services)
+    wanted = render_route(town.world.resource, town.world.services, town.world.http_route)
     assert wanted is None or town.world.http_route["spec"] == wanted["spec"]
     assert set(town.world.shares) <= set(town.world.services) or wanted is None
     assert sum(town.world.shares.values()) in {0, 100}

@@ -134,6 +134,40 @@ def test_a_spec_says_where_it_ends() -> None:
     assert replace(spec_of(), candidate="v2").target == "v2"
 
 
+@given(st.lists(st.sets(st.sampled_from(VERSIONS), min_size=1), min_size=2, max_size=8))
+def test_no_version_that_stays_ever_changes_its_place(sets: list[set[str]]) -> None:
+    walk, live = Walk().to("canary-1"), None
+    for routable in sets:
+        before = pinned_places(live)
+        live = render_route(walk.road, routable | {"v1"}, live)
+        after = pinned_places(live)
+        stayed = before.keys() & (routable | {"v1"})
+        assert {name: after[name] for name in stayed} == {name: before[name] for name in stayed}
+        assert len(after) <= len(VERSIONS)
+        assert routable <= after.keys()
+
+
+def pinned_places(route: dict[str, Any] | None) -> dict[str, int]:
+    rules = route["spec"]["rules"][1:] if route else []
+    names = (rule["matches"][0]["headers"][0]["value"] for rule in rules)
+    return {name: place for place, name in enumerate(names)}
+
+
+def test_who_asks_for_a_version_that_is_gone_is_led_to_the_stable_one() -> None:
+    walk = Walk().to("canary-1")
+    live = render_route(walk.road, EVERYONE)
+    route = render_route(walk.road, EVERYONE - {"v3"}, live)
+    assert pinned_places(route) == pinned_places(live)
+    rule = route["spec"]["rules"][1 + pinned_places(route)["v3"]]
+    assert [each["name"] for each in rule["backendRefs"]] == ["glm-v1"]
+
+
+@pytest.mark.parametrize("rules", [[], [{}, {"matches": []}], [{}, {"matches": "all"}]])
+def test_rules_that_somebody_wrote_otherwise_are_written_anew(rules: list[Any]) -> None:
+    road = Walk().to("canary-1").road
+    assert render_route(road, EVERYONE, {"spec": {"rules": rules}}) == render_route(road, EVERYONE)
+
+
 def test_the_rule_of_all_users_stays_in_its_place_when_a_version_goes() -> None:
     """Envoy Gateway calls a rule's connections by its number, and drops those of the last first."""
     walk = Walk().to("canary-1")
