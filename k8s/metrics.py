@@ -28,7 +28,7 @@ _HISTOGRAMS: Final = {
     "lengths": "vllm:request_generation_tokens_bucket",
     "similarity": "glm_mirror_similarity_bucket",
 }
-_USED, _FREE = "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE"
+_USED, _ALL = "glm_gpu_memory_used_bytes", "glm_gpu_memory_bytes"
 _TIMEOUT_S: Final = 3.0
 
 
@@ -67,8 +67,8 @@ class Prometheus:
         yield from grouped.items()
 
     def _gpu_memory(self, versions: tuple[str, ...], window: str) -> dict[str, float]:
-        used, free = (self._selected(each, versions) for each in (_USED, _FREE))
-        share = f"max_over_time({used}[{window}]) / ({used} + {free})"
+        used, whole = (self._selected(each, versions) for each in (_USED, _ALL))
+        share = f"max_over_time({used}[{window}]) / {whole}"
         return {
             labels["version"]: value for labels, value in self._ask(f"max by (version) ({share})")
         }

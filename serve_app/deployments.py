@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -72,6 +73,7 @@ class ModelReplica:
         self._settings = settings
         self._factory = factory
         self._metrics = telemetry.Metrics()
+        self._metrics.watch_gpu(_gpu_memory)
         self._versions = Versions(self._load, self._unload)
         await self._versions.become(serving.card)
 
@@ -144,6 +146,15 @@ class ModelReplica:
 
         self._metrics.unwatch(card.name)
         device.reclaim()
+
+
+def _gpu_memory() -> tuple[int, int] | None:
+    """Who has not loaded torch computes on no GPU."""
+    if "torch" not in sys.modules:
+        return None
+    from serve_app.models import device
+
+    return device.gpu_memory()
 
 
 @serve.ingress()

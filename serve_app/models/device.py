@@ -18,6 +18,14 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
 
 
+def gpu_memory() -> tuple[int, int] | None:
+    """Bytes in use, by whomever, and bytes in all of this process's GPU; None without one."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # the library's omission
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return total - free, total
+
+
 def plan_memory(folder: ModelFolder, placement: Placement, settings: Settings) -> MemoryPlan:
     """Gather what the plan is made of, from headers and counters alone; raises BadModel."""
     built = blueprint.architecture(folder.path)

@@ -16,6 +16,7 @@ from prometheus_client import (
 from serve_app.messages import EngineStats, FinishReason
 from serve_app.telemetry import buckets
 from serve_app.telemetry.engines import EngineCollector
+from serve_app.telemetry.gpus import GpuCollector
 
 LABELS = ("model_name", "engine")
 CLASSED = (*LABELS, "lane", "tenant_class")  # what is told by whose it is, too
@@ -96,6 +97,10 @@ class Metrics:
     def unwatch(self, model: str) -> None:
         """Forget an engine that was watched."""
         self.registry.unregister(self._engines.pop(model))
+
+    def watch_gpu(self, read: Callable[[], tuple[int, int] | None]) -> None:
+        """Export bytes in use and bytes in all of this process's GPU; None where it has none."""
+        self.registry.register(GpuCollector(read))
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

@@ -94,7 +94,7 @@ class Numbers:
             return [({"status": "200"}, 200)]
         if "guard_verdicts" in query:
             return [({"action": "allow"}, 200)]
-        if "mirror" in query or "DCGM" in query:
+        if "mirror" in query or "gpu" in query:
             return []
         bounds = ("1", "5", "10") if "tokens" in query else ("0.02", "0.1", "0.5")
         counts = (0, 60, 150, 200)

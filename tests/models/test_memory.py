@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import psutil
+import pytest
 
+from serve_app.models.device import gpu_memory
 from serve_app.models.memory import _headrooms, free_on_host
 
 
@@ -35,3 +37,10 @@ def test_a_group_past_its_limit_has_nothing_left(tmp_path: Path) -> None:
 
 def test_a_machine_never_has_more_free_than_it_has() -> None:
     assert 0 < free_on_host() <= psutil.virtual_memory().total
+
+
+def test_a_gpu_that_this_process_does_not_compute_on_is_not_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
+    assert gpu_memory() is None

@@ -100,6 +100,17 @@ def test_answers_are_counted_by_their_status_and_probes_are_none() -> None:
     ]  # fmt: skip
 
 
+def test_a_versions_fullest_gpu_is_told() -> None:
+    queries: list[str] = []
+
+    def answer(query: str) -> Series:
+        return [({"version": "v1"}, "0.75")] if "glm_gpu_memory" in query else []
+
+    assert prometheus(answer, queries).samples(("v1",), 60)["v1"].gpu_memory == 0.75
+    (asked,) = (each for each in queries if "gpu" in each)
+    assert asked.startswith("max by (version) (max_over_time(glm_gpu_memory_used_bytes{")
+
+
 def test_every_query_asks_for_both_versions_over_the_same_window() -> None:
     queries: list[str] = []
     source = prometheus(lambda _: [], queries)
@@ -131,13 +142,13 @@ def test_whatever_is_no_answer_is_told_as_such(
 
 
 def test_every_metric_that_is_asked_for_is_one_that_the_server_exposes() -> None:
-    """All but the GPU's, which are the exporter's, and the scorer's."""
+    """All but the scorer's."""
     queries: list[str] = []
     prometheus(lambda _: [], queries).samples(("v1",), 60)
     asked = {name for query in queries for name in re.findall(r"(?:vllm:|glm_)\w+", query)}
     exposed = exposition()
     for name in asked - {"glm_mirror_similarity_bucket", "glm_mirror_answers_total"}:
-        assert re.search(rf"^{re.escape(name)}\{{", exposed, re.MULTILINE), name
+        assert re.search(rf"^{re.escape(name)}[{{ ]", exposed, re.MULTILINE), name
 
 
 def exposition() -> str:
@@ -147,6 +158,7 @@ def exposition() -> str:
     metrics.successes.labels(**model, finished_reason="stop").inc()
     Exchanges(metrics).expect("/v1/chat/completions")
     metrics.verdicts.labels(Side.OUTPUT, Action.ALLOW).inc()
+    metrics.watch_gpu(lambda: (60, 80))
     for histogram in (metrics.ttft, metrics.itl, metrics.tpot, metrics.generated):
         histogram.labels(*histogram._labelnames).observe(math.e)
     return metrics.exposition().decode()

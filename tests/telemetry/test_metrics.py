@@ -126,5 +126,15 @@ def test_labels_with_quotes_and_lines_survive_the_merge() -> None:
     assert family.samples[0].labels["model_name"] == 'a"b\\c\nd'
 
 
+def test_a_gpus_memory_is_told_where_there_is_one() -> None:
+    with_one, without = Metrics(), Metrics()
+    with_one.watch_gpu(lambda: (60, 80))
+    without.watch_gpu(lambda: None)
+    values = samples(with_one.exposition())
+    assert values["glm_gpu_memory_used_bytes"] == 60
+    assert values["glm_gpu_memory_bytes"] == 80
+    assert b"gpu" not in without.exposition()
+
+
 def test_nothing_merged_is_nothing() -> None:
     assert merge({}) == b""
