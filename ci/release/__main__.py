@@ -17,7 +17,7 @@ import yaml
 from ci.release import charts, image, retention, warmth
 from k8s import wishes
 from k8s.cli import act
-from k8s.cli.options import find
+from k8s.cli.place import find
 from k8s.errors import ReleaseError
 from k8s.road import Road, Version
 
@@ -96,7 +96,7 @@ def keep(*, timeout: Timeout = "20m") -> None:
     for version in plan.remove:
         charts.uninstall(version)
     if plan.forget:
-        act.forget(list(plan.forget))
+        act.forget(versions=list(plan.forget))
     typer.echo(f"{road.name}: {plan}")
 
 

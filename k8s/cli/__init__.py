@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from k8s.cli import act, controller, evaluate, look, scorer
+from k8s.cli import act, controller, evaluate, follow, look, scorer
 from k8s.errors import ReleaseError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 for command in (
     *(look.status, act.release, act.promote, act.pause, act.resume, act.abort, act.rollback),
-    *(act.wait, act.forget, look.history, look.diff, look.events, look.why),
+    *(follow.wait, act.forget, look.history, look.diff, look.events, look.why),
 ):
     app.command(command.__name__)(command)
 app.command("evaluate")(evaluate.evaluate)
@@ -28,7 +28,7 @@ app.command("scorer", hidden=True)(scorer.scorer)
 def main() -> None:
     """Run the command; an error of ours becomes one red sentence and exit code 1."""
     try:
-        app()
+        app(prog_name="kubectl glm")
     except ReleaseError as error:
         typer.secho(error.message, fg=typer.colors.RED, err=True)
         sys.exit(1)

@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from k8s.cli.options import (
-    As,
-    Context,
-    Name,
-    Namespace,
-    Out,
-    Output,
-    find,
-    keep_verdict,
-    read,
-)
+from k8s.cli.keep import keep_verdict
+from k8s.cli.options import As, Out, Output, VersionName
+from k8s.cli.place import on_road, read
 from k8s.errors import Refused
 
 if TYPE_CHECKING:
@@ -27,26 +19,25 @@ if TYPE_CHECKING:
 _EVERY_S = 1.0
 
 
+@on_road
 def status(
+    cluster: "Cluster",
+    road: "Road",
     *,
     live: Annotated[bool, typer.Option("--live", "-w", help="Stay and follow.")] = False,
-    road: Name = None,
-    namespace: Namespace = None,
-    context: Context = None,
     output: As = Output.TEXT,
 ) -> None:
     """Show phase, weights, verdicts, and what comes next."""
-    cluster, found = find(road, namespace, context)
     if output is Output.JSON:
-        typer.echo(json.dumps(_plain(found), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(_plain(road), indent=2, ensure_ascii=False))
     elif live:
-        _follow(cluster, found)
+        _follow(cluster, road)
     else:
         from rich.console import Console
 
         from k8s.cli import show
 
-        Console().print(show.status(found, time.time()))
+        Console().print(show.status(road, time.time()))
 
 
 def _follow(cluster: "Cluster", road: "Road") -> None:
@@ -65,30 +56,23 @@ def _follow(cluster: "Cluster", road: "Road") -> None:
         return
 
 
-def why(
-    *,
-    road: Name = None,
-    namespace: Namespace = None,
-    context: Context = None,
-    output: As = Output.TEXT,
-    out: Out = None,
-) -> None:
+@on_road
+def why(_cluster: "Cluster", road: "Road", *, output: As = Output.TEXT, out: Out = None) -> None:
     """Explain the last verdict in words."""
     from k8s import words
 
-    _, found = find(road, namespace, context)
-    told = words.why(found, time.time())
-    keep_verdict(found, out)
+    told = words.why(road, time.time())
+    keep_verdict(road, out)
     if output is Output.JSON:
-        told = json.dumps({"why": told, **_plain(found)["status"]}, ensure_ascii=False)
+        told = json.dumps({"why": told, **_plain(road)["status"]}, ensure_ascii=False)
     typer.echo(told)
 
 
+@on_road
 def history(
+    cluster: "Cluster",
+    road: "Road",
     *,
-    road: Name = None,
-    namespace: Namespace = None,
-    context: Context = None,
     output: As = Output.TEXT,
 ) -> None:
     """Show the ledger: who released what, on which verdicts. A broken chain is an error.
@@ -97,8 +81,7 @@ def history(
     """
     from k8s import ledger
 
-    cluster, found = find(road, namespace, context)
-    records = cluster.records(found.name)
+    records = cluster.records(road.name)
     ledger.verify(records)
     if output is Output.JSON:
         for record in records:
@@ -111,16 +94,15 @@ def history(
     Console().print(show.history(records))
 
 
+@on_road
 def events(
+    cluster: "Cluster",
+    road: "Road",
     *,
-    road: Name = None,
-    namespace: Namespace = None,
-    context: Context = None,
     output: As = Output.TEXT,
 ) -> None:
     """Show what the controller told of the road."""
-    cluster, found = find(road, namespace, context)
-    told = cluster.events(found.name)
+    told = cluster.events(road.name)
     if output is Output.JSON:
         kept = ("lastTimestamp", "type", "reason", "message")
         typer.echo(json.dumps([{name: each[name] for name in kept} for each in told], indent=2))
@@ -132,18 +114,17 @@ def events(
     Console().print(show.events(told))
 
 
+@on_road
 def diff(
-    one: Annotated[str, typer.Argument(metavar="VERSION")],
-    other: Annotated[str, typer.Argument(metavar="VERSION")],
+    cluster: "Cluster",
+    road: "Road",
+    one: VersionName,
+    other: VersionName,
     *,
-    road: Name = None,
-    namespace: Namespace = None,
-    context: Context = None,
     output: As = Output.TEXT,
 ) -> None:
     """Compare two versions: digests, and what their evaluations found."""
-    cluster, found = find(road, namespace, context)
-    facts = [_facts(cluster, found, name) for name in (one, other)]
+    facts = [_facts(cluster, road, name) for name in (one, other)]
     names = list(dict.fromkeys((*facts[0], *facts[1])))
     rows = [(name, facts[0].get(name, ""), facts[1].get(name, "")) for name in names]
     if output is Output.JSON:

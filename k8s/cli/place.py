@@ -1,0 +1,64 @@
+"""The road that a command speaks of, and who speaks."""
+
+import functools
+import getpass
+import inspect
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from k8s.cli.options import Context, Name, Namespace
+from k8s.errors import Refused
+
+if TYPE_CHECKING:
+    from k8s.cluster import Cluster
+    from k8s.road import Road
+
+Own = ParamSpec("Own")
+
+
+def on_road(
+    command: "Callable[Concatenate[Cluster, Road, Own], None]",
+) -> Callable[..., None]:
+    """Give a command --road, --namespace and --context, and call it with what they name."""
+
+    @functools.wraps(command, assigned=("__module__", "__name__", "__doc__"))
+    def named(
+        *, road: Name = None, namespace: Namespace = None, context: Context = None, **own: Any
+    ) -> None:
+        command(*find(road, namespace, context), **own)  # type: ignore[call-arg]  # all by name
+
+    theirs = inspect.signature(command)
+    own = [*theirs.parameters.values()][2:]
+    shared = [*inspect.signature(named, follow_wrapped=False).parameters.values()]
+    whole = (*own, *shared[:-1])  # all but **own
+    named.__signature__ = theirs.replace(parameters=whole)  # type: ignore[attr-defined]  # for typer
+    named.__annotations__ = {each.name: each.annotation for each in whole}
+    return named
+
+
+def find(name: str | None, namespace: str | None, context: str | None) -> "tuple[Cluster, Road]":
+    """The road and its cluster; raises Refused where it is not clear which."""
+    from k8s.cluster import Cluster, connect
+
+    cluster = Cluster(connect(context, namespace))
+    names = [name] if name else cluster.road_names()
+    if len(names) != 1:
+        there = ", ".join(names) or "none"
+        raise Refused(f"Which road? In {cluster.namespace} there is {there}; name it with --road.")
+    return cluster, read(cluster, names[0])
+
+
+def read(cluster: "Cluster", name: str) -> "Road":
+    """As it is now."""
+    road = cluster.road(name)
+    if road is None:
+        raise Refused(f"No road {name} in {cluster.namespace}.")
+    return road
+
+
+def asker() -> str:
+    """Who asks, as the ledger shall name them: a pipeline with its address, or a user."""
+    user = os.environ.get("GITLAB_USER_LOGIN")
+    pipeline = os.environ.get("CI_PIPELINE_URL")
+    return " ".join(filter(None, (user, pipeline))) or getpass.getuser()

@@ -1,0 +1,77 @@
+"""How a wish gets into the spec, and how one waits until users are home."""
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from k8s.cli.options import Output
+from k8s.cli.place import read
+from k8s.errors import Conflict, Refused
+
+if TYPE_CHECKING:
+    from k8s.cluster import Cluster
+    from k8s.road import Road, Spec
+    from k8s.wishes import Wish
+
+_MANAGER = "kubectl-glm"
+_EVERY_S = 0.05  # a rollback is a matter of a second
+_TRIES = 20  # the controller writes a few times a second at most
+
+
+def write(cluster: "Cluster", road: "Road", wish: "Wish", output: Output, said: str) -> None:
+    """Only if the road is still where it was looked at, whatever the controller has seen since."""
+    for _ in range(_TRIES):
+        try:
+            cluster.wish(road.name, dict(wish), _MANAGER, road.resource_version)
+            break
+        except Conflict:
+            road = _as_before(read(cluster, road.name), road)
+    else:
+        raise Refused(f"{road.name} changes all the time; try again.")
+    if output is Output.JSON:
+        typer.echo(json.dumps({"road": road.name, "wish": dict(wish)}, ensure_ascii=False))
+    else:
+        typer.secho(said, fg=typer.colors.GREEN)
+
+
+def _as_before(road: "Road", before: "Road") -> "Road":
+    """The road as it is now; raises Refused where a wish was thought up for another one."""
+    if _place(road) == _place(before):
+        return road
+    raise Refused(
+        f"{road.name} has changed meanwhile and asks for {road.spec.target} now. "
+        "Look again: kubectl glm status"
+    ) from None
+
+
+def _place(road: "Road") -> "tuple[Spec, int]":
+    return road.spec, road.status.transitions
+
+
+def go_home(
+    cluster: "Cluster", road: "Road", wish: "Wish", timeout_s: float, output: Output
+) -> None:
+    """Whatever else was written meanwhile: the way back waits for nobody.
+
+    Who had no share yet is home when nothing is under way any more.
+    """
+    home = wish.get("rollbackTo") or wish["stable"]
+    began = time.monotonic()
+    cluster.wish(road.name, dict(wish), _MANAGER)
+    while (took_s := time.monotonic() - began) < timeout_s:
+        if _is_home(cluster, road.name, home):
+            told = {"road": road.name, "stable": home, "seconds": round(took_s, 3)}
+            plain = f"{home} has all traffic, {took_s:.2f} s after it was asked for"
+            typer.echo(json.dumps(told) if output is Output.JSON else plain)
+            return
+        time.sleep(_EVERY_S)
+    raise Refused(f"{home} was asked for, but has not all traffic after {timeout_s:.0f} s.")
+
+
+def _is_home(cluster: "Cluster", road: str, home: str) -> bool:
+    from k8s.road.route import share_of
+
+    whole = share_of(cluster.route(road), home) == 1.0
+    return whole and not read(cluster, road).status.under_way
