@@ -1,0 +1,59 @@
+"""What rules look at, and what they answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from k8s.phases import Event
+from k8s.road import Road, Spec, Status, Step, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What the world looked like; `now` in Unix seconds."""
+
+    road: Road
+    ready: Mapping[str, int]
+    """Ready endpoints of every version that has a Service."""
+    now: float
+    report: Sequence[Verdict] | None = None
+    """The gate's answer for the current step; None when it was not asked."""
+    evaluation_digest: str = ""
+    """Of the candidate's report."""
+    jump: float = 0.0
+    """Seconds by which the clock was set forward since the last look; negative for back."""
+
+    @property
+    def spec(self) -> Spec:
+        return self.road.spec
+
+    @property
+    def status(self) -> Status:
+        return self.road.status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One transition to make; `version` is who it is about, or who gets everything."""
+
+    event: Event
+    version: str
+    message: str
+    step: Step | None = None
+
+
+def holding(observed: Observed) -> str | None:
+    """Why nothing may go forward, in words."""
+    spec, hold = observed.spec, observed.status.hold
+    if spec.hold:
+        reason = spec.hold.reason or "no reason given"
+        return f"held by {spec.hold.by or 'somebody'}: {reason}"
+    if spec.rollback_to:
+        return f"rollbackTo names {spec.rollback_to}; nothing goes forward until it is removed"
+    if hold and spec.lift_hold != hold.id:
+        return f"{hold.id}: {hold.reason}; lift it by its id"
+    return None
+
+
+def asked_by(observed: Observed) -> str:
+    """Who stands behind the spec, as far as it says."""
+    return observed.spec.requested_by or "the spec"
