@@ -17,6 +17,7 @@ from serve_app.cli import (
     handover,
     head,
     models,
+    outlast,
     serve,
     switch,
     worker,
@@ -35,6 +36,7 @@ app.command("serve")(serve.serve)
 app.command("head")(head.head)
 app.command("worker")(worker.worker)
 app.command("handover")(handover.handover)
+app.command("outlast")(outlast.outlast)
 app.command("switch")(switch.switch)
 app.command("chat")(chat.chat)
 app.add_typer(models.app, name="models")

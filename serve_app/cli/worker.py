@@ -46,7 +46,7 @@ def _run(head: tuple[str, int], server: "ServerSettings", offer: "Offer", say: "
     with run_folder(alone=is_pod()) as folder:
         tuning.prepare_node(os.environ, server, folder)
         say(f"looking for the head at {address}")
-        if not nodes.wait(lambda: _listens(head), HEAD_S):
+        if not nodes.wait(lambda: listens(head), HEAD_S):
             raise CannotStart(f"Nobody listens at {address}; is `glm-serve head` running there?")
         say("joining its cluster")
         with (
@@ -75,7 +75,8 @@ def _parted(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _listens(head: tuple[str, int]) -> bool:
+def listens(head: tuple[str, int]) -> bool:
+    """Whether somebody does there."""
     try:
         socket.create_connection(head, timeout=TRY_S).close()
     except OSError:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serve_app import configuration, tuning
+from serve_app import configuration, nodes, tuning
 from tests.chart import helm
 from tests.chart.helm import Object, examples, objects, of_kind, the
 
@@ -128,7 +128,11 @@ def test_an_upgrade_starts_before_it_stops(values: Path) -> None:
 
 def test_the_service_leads_to_who_holds_the_model() -> None:
     """Not to a head beside workers: a lost head then cuts no stream."""
-    for values, name, component in ((PLAIN, "glm-v42", "worker"), (NANO, "glm-v1", "head")):
+    for values, name, component in (
+        (PLAIN, "glm-v42", "worker"),
+        (RAY, "glm-v43", "worker"),
+        (NANO, "glm-v1", "head"),
+    ):
         service = the("Service", name, objects("glm-model", values))
         assert service["spec"]["selector"]["app.kubernetes.io/component"] == component
         assert service["spec"]["ports"] == [{"name": "http", "port": 8000, "targetPort": "serve"}]
@@ -143,12 +147,33 @@ def test_start_up_has_more_time_for_a_larger_model() -> None:
     assert patience_s("400") - patience_s("1") == pytest.approx(399 * 15, abs=5)
 
 
-def test_kuberay_drains_no_sooner_than_streams_end() -> None:
+def test_kuberays_head_outlasts_its_workers() -> None:
+    """All are told to leave at once, and without the head's control store streams end."""
+    service = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]["rayClusterConfig"]
+    head = service["headGroupSpec"]["template"]["spec"]
+    (workers,) = service["workerGroupSpecs"]
+    worker_s = workers["template"]["spec"]["terminationGracePeriodSeconds"]
+
+    waits = head["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+
+    assert waits == ["glm-serve", "outlast", "--limit", str(worker_s)]
+    assert head["terminationGracePeriodSeconds"] > worker_s
+
+
+def test_an_upgrade_by_kuberay_leaves_the_choice_of_pods_to_their_readiness() -> None:
+    """Its own service is led to the new cluster as soon as Serve runs there, ready or not."""
     service = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]
 
-    assert service["rayClusterDeletionDelaySeconds"] > LONGEST_S + 10
-    assert service["serveService"]["metadata"]["name"] == "glm-v43"
-    assert service["excludeHeadPodFromServeSvc"]
+    assert "serveService" not in service
+    assert service["rayClusterDeletionDelaySeconds"] > 60
+
+
+def test_kuberays_pods_spare_their_memory_for_the_model() -> None:
+    cluster = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]["rayClusterConfig"]
+
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        store = int(group["rayStartParams"]["object-store-memory"])
+        assert store == nodes.OBJECT_STORE_BYTES
 
 
 def test_kuberays_pods_have_the_chain_of_glm_serve(tmp_path: Path) -> None:

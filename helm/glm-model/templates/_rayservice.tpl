@@ -5,6 +5,12 @@
 {{- toYaml (dict "proxy_location" "EveryNode" "http_options" (dict "host" "0.0.0.0" "port" 8000) "applications" (list $application)) }}
 {{- end }}
 
+{{/* Token streams never touch it; by default it takes a third of the memory, and of /tmp what does not
+     fit into /dev/shm. */}}
+{{- define "glm-model.objectStore" -}}
+object-store-memory: "104857600"
+{{- end }}
+
 {{- define "glm-model.chainEnv" }}
 {{- range $name, $value := include "glm-model.chain" . | fromYaml }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
@@ -17,7 +23,7 @@
 {{- if eq (int .Values.replicas.min) (int .Values.replicas.max) }}
 {{ include "glm-model.powerless" . }}
 {{- end }}
-terminationGracePeriodSeconds: {{ include "glm-model.grace" . }}
+terminationGracePeriodSeconds: {{ include "glm-model.lastGrace" . }}
 {{ include "glm-model.podSpec" (dict "root" . "group" .Values.head) }}
 containers:
   - name: ray-head
@@ -32,8 +38,14 @@ containers:
       - {name: serve, containerPort: 8000}
     resources:
       {{- toYaml .Values.head.resources | nindent 6 }}
+    # KubeRay tells all pods of a cluster to leave at once; without their head, workers cannot finish.
     lifecycle:
-      {{- include "glm-model.notice" . | nindent 6 }}
+      preStop: {exec: {command: [glm-serve, outlast, --limit, {{ include "glm-model.grace" . | quote }}]}}
+{{- end }}
+
+{{/* A minute beyond the workers'. */}}
+{{- define "glm-model.lastGrace" -}}
+{{ add (include "glm-model.grace" .) 60 }}
 {{- end }}
 
 {{- define "glm-model.rayWorker" -}}
