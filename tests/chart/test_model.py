@@ -160,6 +160,20 @@ def test_kuberays_head_outlasts_its_workers() -> None:
     assert head["terminationGracePeriodSeconds"] > worker_s
 
 
+def test_kuberays_workers_drain_as_long_as_plain_ones(tmp_path: Path) -> None:
+    (workers,) = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"][
+        "rayClusterConfig"
+    ]["workerGroupSpecs"]
+    file = tmp_path / "config.yaml"
+    file.write_text(workers["template"]["metadata"]["annotations"][ANNOTATION], encoding="utf-8")
+    wanted_s = tuning.node_drain_s(configuration.load(file, {}).settings.server)
+
+    (worker,) = workers["template"]["spec"]["containers"]
+
+    drain = worker["lifecycle"]["preStop"]["exec"]["command"][-1]
+    assert f"--deadline-remaining-seconds {wanted_s:.0f}" in drain
+
+
 def test_an_upgrade_by_kuberay_leaves_the_choice_of_pods_to_their_readiness() -> None:
     """Its own service is led to the new cluster as soon as Serve runs there, ready or not."""
     service = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]
@@ -243,6 +257,29 @@ def test_auto_takes_kuberay_where_it_is(versions: tuple[str, ...], kind: str) ->
     among = objects("glm-model", PLAIN, "--set", "workloads=auto", *versions)
 
     assert of_kind(kind, among)
+
+
+def test_workers_of_one_generation_are_spread_among_themselves() -> None:
+    """Counted with those that are about to go, all new ones might come to one node."""
+    worker = deployments(PLAIN)["glm-v42-worker"]
+    (kuberays,) = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"][
+        "rayClusterConfig"
+    ]["workerGroupSpecs"]
+
+    for template, label in ((worker, "glm-serve.io/generation"), (kuberays["template"], None)):
+        for spread in template["spec"]["topologySpreadConstraints"]:
+            (key,) = spread["matchLabelKeys"]
+            assert key == (label or "ray.io/cluster")
+    assert "glm-serve.io/generation" in worker["metadata"]["labels"]
+
+
+def test_nobody_makes_the_folder_of_a_node_with_roots_rights() -> None:
+    """The kubelet would, and no pod could write it."""
+    cached = ("--set", "cache.type=hostPath,cache.hostPath=/weights")
+
+    for pod in deployments(PLAIN, *cached).values():
+        (models,) = (each for each in pod["spec"]["volumes"] if each["name"] == "models")
+        assert models["hostPath"] == {"path": "/weights", "type": "Directory"}
 
 
 def test_weights_are_written_by_the_step_that_pulls_alone() -> None:

@@ -99,3 +99,18 @@ def test_what_need_not_speak_may_not(
     policies: list[Object], source: Peer, target: Peer, port: int
 ) -> None:
     assert not allowed(policies, source, target, port)
+
+
+def test_a_version_reaches_the_redis_that_it_was_told_of() -> None:
+    """Also where the platform knows of no store."""
+    platform, told, untold = (
+        of_kind("NetworkPolicy", rendered(*each))
+        for each in (
+            ("glm-platform", "glm-platform", "class"),
+            ("glm-model", "glm-v42", "gpu-plain"),
+            ("glm-model", "glm-v42", "nano"),
+        )
+    )
+
+    assert allowed([*platform, *told], HEAD, OUTSIDE, GCS)
+    assert not allowed([*platform, *untold], HEAD, OUTSIDE, GCS)

@@ -4,6 +4,7 @@
 {{- include "glm-model.checkConfig" . }}
 {{- include "glm-model.checkModel" . }}
 {{- include "glm-model.checkReplicas" . }}
+{{- include "glm-model.checkEnv" . }}
 {{- end }}
 
 {{- define "glm-model.checkConfig" -}}
@@ -49,5 +50,23 @@
 {{- end }}
 {{- if and .Values.workers.enabled (gt (int $wanted.max) (int $wanted.min)) (eq (include "glm-model.workloads" .) "plain") (eq (include "glm-model.metrics" .) "none") }}
 {{- fail "replicas.max is above replicas.min: plain workloads need KEDA (keda.sh/v1alpha1, with autoscaling.prometheus) or autoscaling.metrics: external." }}
+{{- end }}
+{{- if and (eq (include "glm-model.scaler" .) "keda") (not .Values.autoscaling.prometheus) }}
+{{- fail "autoscaling.metrics is keda: autoscaling.prometheus is needed, the address that KEDA asks." }}
+{{- end }}
+{{- end }}
+
+{{/* Kubernetes refuses a variable that a container has twice. */}}
+{{- define "glm-model.checkEnv" -}}
+{{- $held := ternary (include "glm-model.chainEnv" .) (print (include "glm-model.rayEnv" .) (include "glm-model.redisEnv" .)) (eq (include "glm-model.workloads" .) "rayservice") }}
+{{- $taken := dict "HOME" true }}
+{{- range print $held (include "glm-model.hubEnv" .) | fromYamlArray }}
+{{- $_ := set $taken .name true }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if hasKey $taken .name }}
+{{- fail (printf "extraEnv: %s is set already, by the chart or twice here; remove it." .name) }}
+{{- end }}
+{{- $_ := set $taken .name true }}
 {{- end }}
 {{- end }}

@@ -28,7 +28,7 @@ volumeMounts:
 {{- if eq .Values.model.source "hub" }}
 - name: pull
   {{- include "glm-model.container" (dict "root" . "writable" true) | nindent 2 }}
-  args: [models, pull, "{{ .Values.model.hub.repository }}@{{ .Values.model.hub.revision }}", --name, {{ .Values.model.name }}, --config, /etc/glm-serve/config.yaml]
+  args: [models, pull, "{{ .Values.model.hub.repository }}@{{ .Values.model.hub.revision }}", --name, {{ .Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
   env:
     {{- print (include "glm-model.hubEnv" .) (include "glm-model.env" .) | trim | nindent 4 }}
   resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
@@ -36,7 +36,7 @@ volumeMounts:
 {{- if ne .Values.model.source "box" }}
 - name: verify
   {{- include "glm-model.container" (dict "root" . "writable" false) | nindent 2 }}
-  args: [models, verify, {{ .Values.model.name }}, --config, /etc/glm-serve/config.yaml]
+  args: [models, verify, {{ .Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
   env:
     {{- include "glm-model.env" . | trim | nindent 4 }}
   resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
@@ -50,7 +50,7 @@ volumeMounts:
 {{- with .Values.model.hub.tokenSecret }}
 {{- if .name }}
 - name: HF_TOKEN
-  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+  valueFrom: {secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}}}
 {{- end }}
 {{- end }}
 {{- end }}

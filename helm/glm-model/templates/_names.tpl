@@ -7,16 +7,16 @@ glm-{{ .Values.version }}
 {{/* What selectors hold: few, and never changed. */}}
 {{- define "glm-model.selector" -}}
 app.kubernetes.io/name: glm-model
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Labels of pods. No chart version: a new chart alone must not start a new Ray cluster. */}}
 {{- define "glm-model.podLabels" -}}
 {{ include "glm-model.selector" . }}
-app.kubernetes.io/version: {{ .Values.version }}
+app.kubernetes.io/version: {{ .Values.version | quote }}
 app.kubernetes.io/part-of: glm-platform
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-glm-serve.io/version: {{ .Values.version }}
+glm-serve.io/version: {{ .Values.version | quote }}
 {{- with .Values.extraLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -25,7 +25,7 @@ glm-serve.io/version: {{ .Values.version }}
 {{/* Labels and annotations of every object; a dict of root, name and, if it has any, annotations. */}}
 {{- define "glm-model.metadata" -}}
 name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
   {{- include "glm-model.podLabels" .root | nindent 2 }}

@@ -58,7 +58,7 @@ containers:
 {{- define "glm-model.rayEnv" }}
 - name: RAY_AUTH_TOKEN
   {{- if .Values.ray.authSecret }}
-  valueFrom: {secretKeyRef: {name: {{ .Values.ray.authSecret }}, key: auth_token}}
+  valueFrom: {secretKeyRef: {name: {{ .Values.ray.authSecret | quote }}, key: auth_token}}
   {{- else }}
   # A head alone shares it with nobody: any number that others do not know will do.
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
@@ -77,7 +77,7 @@ containers:
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['glm-serve.io/generation']"}}
 {{- if .passwordSecret.name }}
 - name: REDIS_PASSWORD
-  valueFrom: {secretKeyRef: {name: {{ .passwordSecret.name }}, key: {{ .passwordSecret.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ .passwordSecret.name | quote }}, key: {{ .passwordSecret.key | quote }}}}
 {{- end }}
 {{- end }}
 {{- end }}

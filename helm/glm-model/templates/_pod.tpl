@@ -5,10 +5,10 @@
 {{- $values := .root.Values }}
 {{- include "glm-model.anyPod" .root }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .group.nodeSelector }}
 nodeSelector:
@@ -43,14 +43,14 @@ enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
 
 {{/* A pod without any right at the API. */}}
 {{- define "glm-model.powerless" -}}
-serviceAccountName: {{ include "glm-model.serviceAccount" . }}
+serviceAccountName: {{ include "glm-model.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 {{- end }}
 
@@ -62,22 +62,20 @@ labels:
 annotations:
   glm-serve.io/config: |
     {{- include "glm-model.settings" .root | nindent 4 }}
-  {{- if eq .component "head" }}
-  # The head tells the numbers of all replicas.
-  prometheus.io/scrape: "true"
-  prometheus.io/port: "8000"
-  prometheus.io/path: /metrics
-  {{- end }}
-  {{- with mergeOverwrite (dict) .root.Values.extraAnnotations .group.podAnnotations }}
+  {{- /* The head tells the numbers of all replicas. */}}
+  {{- $scraped := dict "prometheus.io/scrape" "true" "prometheus.io/port" "8000" "prometheus.io/path" "/metrics" }}
+  {{- with mergeOverwrite (ternary $scraped (dict) (eq .component "head")) .root.Values.extraAnnotations .group.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
 
 {{- define "glm-model.spread" }}
 {{- range .Values.workers.spreadOver }}
-- topologyKey: {{ . }}
+- topologyKey: {{ . | quote }}
   maxSkew: 1
   whenUnsatisfiable: ScheduleAnyway
+  # During an upgrade the new pods are spread among themselves: the old ones will go.
+  matchLabelKeys: [{{ ternary "ray.io/cluster" "glm-serve.io/generation" (eq (include "glm-model.workloads" $) "rayservice") }}]
   labelSelector:
     matchLabels:
       {{- include "glm-model.selector" $ | nindent 6 }}

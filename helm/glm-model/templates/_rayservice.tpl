@@ -71,7 +71,7 @@ containers:
 {{/* KubeRay's worker does not drain at SIGTERM: Ray is told first and moves what it holds; the pod
      lives until the longest stream is over, or Ray ends itself earlier. */}}
 {{- define "glm-model.rayDrain" -}}
-{{- $wait := add (include "glm-model.longestStream" .) 30 }}
+{{- $wait := add (include "glm-model.longestStream" .) 40 }}
 preStop:
   exec:
     command:
@@ -90,7 +90,7 @@ gcsFaultToleranceOptions:
   redisAddress: {{ .address | quote }}
   {{- if .passwordSecret.name }}
   redisPassword:
-    valueFrom: {secretKeyRef: {name: {{ .passwordSecret.name }}, key: {{ .passwordSecret.key }}}}
+    valueFrom: {secretKeyRef: {name: {{ .passwordSecret.name | quote }}, key: {{ .passwordSecret.key | quote }}}}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -12,8 +12,8 @@
       {{- with .Values.model.publicKey }}
       {{- if .name }}
       - configMap:
-          name: {{ .name }}
-          items: [{key: {{ .key }}, path: {{ .key }}}]
+          name: {{ .name | quote }}
+          items: [{key: {{ .key | quote }}, path: {{ .key | quote }}}]
       {{- end }}
       {{- end }}
 - name: tmp
@@ -32,11 +32,11 @@
 {{- define "glm-model.models" -}}
 {{- $cache := .Values.cache }}
 {{- if eq .Values.model.source "volume" -}}
-persistentVolumeClaim: {claimName: {{ .Values.model.volume.claim }}, readOnly: true}
+persistentVolumeClaim: {claimName: {{ .Values.model.volume.claim | quote }}, readOnly: true}
 {{- else if eq $cache.type "claim" -}}
-persistentVolumeClaim: {claimName: {{ $cache.claim }}}
+persistentVolumeClaim: {claimName: {{ $cache.claim | quote }}}
 {{- else if eq $cache.type "hostPath" -}}
-hostPath: {path: {{ $cache.hostPath }}, type: DirectoryOrCreate}
+hostPath: {path: {{ $cache.hostPath | quote }}, type: Directory}
 {{- else -}}
 emptyDir: {sizeLimit: {{ $cache.sizeLimit }}}
 {{- end }}
@@ -52,7 +52,7 @@ emptyDir: {sizeLimit: {{ $cache.sizeLimit }}}
   mountPath: /models
   readOnly: {{ not .writable }}
   {{- with .root.Values.model.volume.subPath }}
-  subPath: {{ . }}
+  subPath: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .root.Values.extraVolumeMounts }}

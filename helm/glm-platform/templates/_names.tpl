@@ -1,7 +1,7 @@
 {{/* A dict of root, name and, where they are, component and annotations. */}}
 {{- define "glm-platform.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 {{ include "glm-platform.labels" . }}
 {{- end }}
 
@@ -29,7 +29,7 @@ app.kubernetes.io/component: {{ . }}
 
 {{- define "glm-platform.selector" -}}
 app.kubernetes.io/name: glm-platform
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* A dict of root and component. */}}

@@ -12,11 +12,11 @@ securityContext:
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
@@ -95,11 +95,8 @@ spec:
       labels:
         {{- include "glm-platform.podLabels" (dict "root" .root "component" .component) | nindent 8 }}
       annotations:
-        prometheus.io/scrape: "true"
-        prometheus.io/port: {{ include "glm-platform.port" . | quote }}
-        {{- with .root.Values.extraAnnotations }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- $scraped := dict "prometheus.io/scrape" "true" "prometheus.io/port" (include "glm-platform.port" .) }}
+        {{- toYaml (mergeOverwrite $scraped .root.Values.extraAnnotations) | nindent 8 }}
     spec:
       {{- include "glm-platform.pod" . | nindent 6 }}
 {{- end }}

@@ -1,10 +1,10 @@
 {{- define "glm-road.metadata" -}}
-name: {{ .Values.name }}
-namespace: {{ .Release.Namespace }}
+name: {{ .Values.name | quote }}
+namespace: {{ .Release.Namespace | quote }}
 labels:
   helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   app.kubernetes.io/name: glm-road
-  app.kubernetes.io/instance: {{ .Release.Name }}
+  app.kubernetes.io/instance: {{ .Release.Name | quote }}
   app.kubernetes.io/part-of: glm-platform
   app.kubernetes.io/managed-by: {{ .Release.Service }}
   {{- with .Values.extraLabels }}
@@ -18,12 +18,12 @@ annotations:
 
 {{- define "glm-road.parents" -}}
 parentRefs:
-  - name: {{ .Values.gateway.name }}
+  - name: {{ .Values.gateway.name | quote }}
     {{- with .Values.gateway.namespace }}
-    namespace: {{ . }}
+    namespace: {{ . | quote }}
     {{- end }}
     {{- with .Values.gateway.sectionName }}
-    sectionName: {{ . }}
+    sectionName: {{ . | quote }}
     {{- end }}
 {{- with .Values.hostnames }}
 hostnames:
