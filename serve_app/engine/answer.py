@@ -35,9 +35,14 @@ class Transcript(Protocol):
     def stopped(self) -> bool: ...
 
     @property
+    def may_stop(self) -> bool:
+        """Whether what it says can end the answer."""
+        ...
+
+    @property
     def calls(self) -> int: ...
 
-    def add(self, token: int) -> list[Piece]: ...
+    def add_all(self, tokens: Many[int]) -> list[Piece]: ...
 
     def end(self, token: int) -> list[Piece]:
         """Take the token that ends it, which is shown only where that is wished."""
@@ -66,9 +71,22 @@ class Branch:
     sequence: Sequence
     transcript: Transcript
     unshown: dict[int, TokenChances] = field(default_factory=dict)  # by place in the choice
+    read: int = field(init=False)  # tokens of the sequence that the transcript has
+    patient: bool = field(init=False)  # whether its tokens need not be read one by one
     ended: bool = False
     began: float | None = None  # on the engine's clock: left the line
     spoke: float | None = None  # likewise: drew its first token
+
+    def __post_init__(self) -> None:
+        self.read = self.sequence.prompt_tokens
+        self.patient = not (self.transcript.may_stop or self.sequence.by_host)
+
+    def take(self) -> list[Piece]:
+        """Show what the tokens say that were drawn since it was asked last."""
+        tokens, self.read = self.sequence.tokens[self.read :], len(self.sequence.tokens)
+        if self.sequence.status is not Status.STOPPED:
+            return self.transcript.add_all(tokens)
+        return self.transcript.add_all(tokens[:-1]) + self.transcript.end(tokens[-1])
 
     def chances_of(self, piece: Text) -> tuple[TokenChances, ...]:
         """Those of its tokens; with content go tokens before it that showed nothing."""
@@ -133,8 +151,17 @@ class Answer:
             for place, its in enumerate(chances, start + 1):
                 self._echo.chances[place] = self._spelled(tokens[place], its)
 
+    def can_wait(self, branch: Branch, now: float) -> bool:
+        """Whether what a branch drew may be read later, with what it draws next."""
+        return (
+            branch.patient
+            and now < self.outbox.due
+            and branch.sequence.status is Status.RUNNING
+            and branch.spoke is not None
+        )
+
     def drew(self, branch: Branch, chances: Chances | None) -> list[Event]:
-        """Say what a branch's last token brought: text, calls, an end, all or nothing yet."""
+        """Say what a branch's last tokens brought: text, calls, an end, all or nothing yet."""
         sequence = branch.sequence
         branch.spoke = branch.spoke or self._clock()
         events = self._begin() if self._echo else []
@@ -143,7 +170,7 @@ class Answer:
         if chances:
             place = sequence.completion_tokens - 1
             branch.unshown[place] = self._spelled(sequence.tokens[-1], chances)
-        pieces = _read(branch)
+        pieces = branch.take()
         _follow_grammar(sequence)
         reason = _reason(branch)
         if reason:
@@ -154,6 +181,11 @@ class Answer:
                 events.append(Delta("", self.usage, branch.number, chances=rest))
             events.append(self._finish(branch, reason))
         return events
+
+    def rest(self) -> list[Event]:
+        """Say what has been drawn and was held back, for the answer goes no further for now."""
+        unread = [one for one in self.branches if one.read < len(one.sequence.tokens)]
+        return [event for one in unread for event in self._events(one, one.take())]
 
     def _finish(self, branch: Branch, reason: FinishReason) -> Finish:
         branch.ended = True
@@ -222,13 +254,6 @@ def prompt_of(request: Request) -> PromptEcho | None:
 
 def _opening(piece: CallOpened, usage: Usage, choice: int) -> ToolDelta:
     return ToolDelta(piece.call, "", usage, choice, piece.id, piece.name)
-
-
-def _read(branch: Branch) -> list[Piece]:
-    """Show what the last token says."""
-    ended = branch.sequence.status is Status.STOPPED
-    read = branch.transcript.end if ended else branch.transcript.add
-    return read(branch.sequence.tokens[-1])
 
 
 def _follow_grammar(sequence: Sequence) -> None:

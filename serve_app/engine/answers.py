@@ -1,4 +1,8 @@
-"""The answers under way, and the scheduler that gives them their turns; one lock guards both."""
+"""The answers under way, and the scheduler that gives them their turns; one lock guards both.
+
+What a token says is read when its reader is due to hear it, with all that came before it: reading
+many at once costs little more than reading one.
+"""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +31,7 @@ class Answers:
         self._scheduler = scheduler
         self._clock = clock
         self._known: dict[Sequence, tuple[Answer, Branch]] = {}
+        self._preemptions = 0  # seen
         self._changed = threading.Condition()  # guards all of this
         self.is_closed = False
 
@@ -76,7 +81,7 @@ class Answers:
             late = [parcel for one in expired for parcel in self._fail(one, _too_late())]
             batch = self._scheduler.schedule()
             self._note_begun(batch)
-            return batch, late
+            return batch, late + self._interrupted()
 
     def book(self, batch: Batch, draws: Draws, seconds: float) -> list[Parcel]:
         """Book a step that took so long; return what it brought to each reader."""
@@ -121,11 +126,24 @@ class Answers:
             if known and chances:
                 known[0].read_prompt(row.start, chances)
 
+    def _interrupted(self) -> list[Parcel]:
+        """What those have said who were sent away and go on who knows when."""
+        seen, self._preemptions = self._preemptions, self._scheduler.totals.preemptions
+        if seen == self._preemptions:
+            return []
+        waiting = [
+            answer
+            for sequence, (answer, branch) in self._known.items()
+            if sequence.status is Status.WAITING and branch.spoke
+        ]
+        return [parcel for answer in dict.fromkeys(waiting) for parcel in self._unread(answer)]
+
     def _news(self, batch: Batch, draws: Draws, booked: Iterable[int]) -> Iterator[Parcel]:
+        rows, now = batch.drawing, self._clock()
         for place in booked:
-            sequence = batch.drawing[place].sequence
+            sequence = rows[place].sequence
             known = self._known.get(sequence)
-            if known is None:
+            if known is None or (not draws.more and known[0].can_wait(known[1], now)):
                 continue
             if sequence.status is Status.FAILED:
                 yield from self._fail(sequence, _fault(sequence))
@@ -148,7 +166,8 @@ class Answers:
             events = answer.drew(branch, chances)
         except Exception:  # noqa: BLE001 - whatever it was, the others' answers are sound
             log().error("choice_failed", exc_info=True)
-            return self._fail(branch.sequence, failure())
+            self._drop(answer, Status.FAILED)
+            return [(answer, failure())]
         if branch.ended:
             self._scheduler.finish(branch.sequence, Status.STOPPED)
             del self._known[branch.sequence]
@@ -159,8 +178,17 @@ class Answers:
         known = self._known.get(sequence)
         if known is None:
             return []
+        said = self._unread(known[0])
         self._drop(known[0], Status.FAILED)
-        return [(known[0], error)]
+        return [*said, (known[0], error)]
+
+    def _unread(self, answer: Answer) -> list[Parcel]:
+        """What was drawn and not told yet, unless it cannot be told."""
+        try:
+            return [(answer, event) for event in answer.rest()]
+        except Exception:  # noqa: BLE001 - as above
+            log().error("choice_failed", exc_info=True)
+            return []
 
 
 def failure() -> EngineFailed:

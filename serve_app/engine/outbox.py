@@ -30,7 +30,7 @@ class Outbox:
         self._gathered: list[Event] = []
         self._leaving: deque[Event] = deque()
         self._error: ServeAppError | None = None
-        self._due = clock()
+        self.due = clock()  # when the reader gets more, an end excepted; read from any thread
         self._timer: asyncio.TimerHandle | None = None
         self._ready = asyncio.Event()
 
@@ -56,7 +56,7 @@ class Outbox:
         raise self._error or RuntimeError("The outbox woke its reader without an event.")
 
     def _wake_when_due(self) -> None:
-        left = self._due - self._clock()
+        left = self.due - self._clock()
         if left > 0:
             self._timer = asyncio.get_running_loop().call_later(left, self._ready.set)
         else:
@@ -65,7 +65,7 @@ class Outbox:
     def _collect(self) -> None:
         self._leaving.extend(joined(self._gathered))
         self._gathered.clear()
-        self._due = self._clock() + self._pause_s()
+        self.due = self._clock() + self._pause_s()
         if self._timer:
             self._timer.cancel()
             self._timer = None

@@ -113,7 +113,7 @@ class Scheduler:
             self._judge(batch, draws)
         booked = []
         for place, (row, token) in enumerate(zip(batch.drawing, draws.tokens, strict=True)):
-            if row.is_held:
+            if row.sequence.pages is row.pages:  # is_held; written out for every token
                 self._book(row, token)
                 booked.append(place)
         self.totals.note_step(sum(row.count for row in batch.rows))
@@ -169,7 +169,9 @@ class Scheduler:
         if token is None:
             self.finish(sequence, Status.FAILED)
             return
-        self._settle(row)
+        page_ends = (sequence.committed + 1) * self.limits.page_tokens
+        if sequence.forks or row.start + row.count >= page_ends:
+            self._settle(row)
         sequence.awaited -= 1
         self._append(sequence, token)
 
@@ -188,7 +190,7 @@ class Scheduler:
         self.totals.generation_tokens += 1
         if token in sequence.end_ids:
             self.finish(sequence, Status.STOPPED)
-        elif sequence.completion_tokens >= sequence.max_tokens:
+        elif len(sequence.tokens) >= sequence.most_tokens:
             self.finish(sequence, Status.EXHAUSTED)
 
     def _learn(self, batch: Batch, seconds: float) -> None:

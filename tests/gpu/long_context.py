@@ -13,7 +13,8 @@ import torch
 from serve_app.engine.engine import Engine
 from tests.gpu import shape
 from tests.gpu.engine_speed import share
-from tests.gpu.whole_engine import Marked, Stream, build, read
+from tests.gpu.stream import Stream, read
+from tests.gpu.whole_engine import Marked, build
 
 DOCUMENT, CHAT, ANSWER = 131_000, 512, 16
 PAUSE_S = 0.23  # between two chats

@@ -14,7 +14,8 @@ import triton
 
 from serve_app.engine.engine import Engine
 from tests.gpu import shape
-from tests.gpu.whole_engine import build, read
+from tests.gpu.stream import read
+from tests.gpu.whole_engine import build
 
 AT_ONCE = 96
 KINDS: tuple[dict[str, Any], ...] = (

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels import chunks as chunk_kernel
+from serve_app.engine.gpu.kernels import decode as decode_kernel
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks, plain_look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode, plain_decode
 from serve_app.engine.gpu.kernels.entry import embed, plain_embed
@@ -123,6 +124,20 @@ def test_single_tokens_see_their_past_and_themselves(heads: Heads, page: int, ro
     decode(numbers, line, heads, kept, out)
     close(out, plain_decode(numbers, line, heads, twin))
     same(kept, twin)
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_the_last_split_of_a_row_merges_all_of_it_step_after_step(
+    heads: Heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode_kernel, "splits_for", lambda _rows, _heads: 4)
+    line = lines(heads, [200, 0, 64], 64)
+    for _ in range(2):
+        numbers, kept = qkv(3, heads), kept_for(line, heads, 64)
+        twin = twin_of(kept)
+        out = torch.full((3, heads.queries * heads.width), math.nan)
+        decode(numbers, line, heads, kept, out)
+        close(out, plain_decode(numbers, line, heads, twin))
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -10,8 +10,6 @@ import asyncio
 import json
 import sys
 import time
-from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,10 +18,10 @@ from serve_app.engine.batch import Batch
 from serve_app.engine.engine import Engine
 from serve_app.engine.flight import Flight, Runner
 from serve_app.engine.gpu.runner import GpuRunner
-from serve_app.messages import CompletionRequest, Delta, Finish, Sampling
 from serve_app.settings import EngineSettings
 from tests.gpu import shape, tokens
 from tests.gpu.engine_speed import ANSWER, PROMPT, STREAMS, VLLM, share
+from tests.gpu.stream import read
 
 Mark = tuple[torch.cuda.Event, torch.cuda.Event]
 
@@ -54,20 +52,6 @@ class Marked:
         return self.marks[0][0].elapsed_time(self.marks[-1][1])
 
 
-@dataclass
-class Stream:
-    """What one reader saw, in seconds from the asking."""
-
-    first: float = 0.0
-    last: float = 0.0
-    tokens: int = 0
-    pieces: list[float] = field(default_factory=list)
-
-    @property
-    def each(self) -> float:
-        return (self.last - self.first) / (self.tokens - 1)
-
-
 def build(model: Any, settings: EngineSettings) -> tuple[Engine, Marked]:
     marked = Marked(GpuRunner(model, settings))
     known = tokens.tokenizer()
@@ -80,21 +64,6 @@ def build(model: Any, settings: EngineSettings) -> tuple[Engine, Marked]:
         eos_ids=(),
     )
     return engine, marked
-
-
-async def read(engine: Engine, prompt: list[int], answer: int, **wishes: Any) -> Stream:
-    sampling = Sampling(**{"max_tokens": answer, "temperature": 0.0, **wishes})
-    request = CompletionRequest("r", "glm", tuple(prompt), sampling)
-    stream, begun = Stream(), time.perf_counter()
-    async with aclosing(engine.generate(request)) as events:
-        async for event in events:
-            now = time.perf_counter() - begun
-            if isinstance(event, Delta):
-                stream.first = stream.first or now
-                stream.pieces.append(now)
-            if isinstance(event, Finish):
-                stream.last, stream.tokens = now, event.usage.completion_tokens
-    return stream
 
 
 async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """From an answer's tokens to pieces that may be shown, as soon as they are certain."""
 
 from codecs import getincrementaldecoder
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from serve_app.engine.dialects.pieces import Piece, Text
 from serve_app.engine.dialects.speech import Manner, Speech
@@ -23,6 +23,7 @@ class Transcript:
         self._tape = Tape()
         self._speech = Speech(manner, self._tape)
         self._keeps_stop = manner.keeps_stop
+        self.may_stop = bool(manner.stop or (manner.calls and not manner.parallel))
         self._min_tokens = min_tokens
         self._tokens = 0
 
@@ -49,12 +50,32 @@ class Transcript:
             self._speech.spare()
         return self._speech.read() if text else []
 
+    def add_all(self, tokens: Sequence[int]) -> list[Piece]:
+        """Return the pieces of one token after the other, put together where that is cheap."""
+        piece = self._whole(tokens)
+        return [piece] if piece else [each for token in tokens for each in self.add(token)]
+
     def end(self, token: int) -> list[Piece]:
         """Take the token that ended the answer: it is shown only where that is wished."""
         if token in self._signs or self._keeps_stop:
             return self.add(token)
         self._tokens += 1
         return []
+
+    def _whole(self, tokens: Sequence[int]) -> Text | None:
+        """Read tokens at once; None, and nothing read: something in them may not be shown yet."""
+        if self._decoder.getstate()[0] or not self._signs.keys().isdisjoint(tokens):
+            return None
+        parts = [self._token_bytes.get(token, b"") for token in tokens]
+        try:
+            text = b"".join(parts).decode()
+        except UnicodeDecodeError:
+            return None
+        channel = self._speech.passes(text) if text else None
+        if not channel:
+            return None
+        begin, self._tokens = self._tokens, self._tokens + len(tokens)
+        return Text(text, channel, tuple([at for at, part in enumerate(parts, begin) if part]))
 
     def _text(self, token: int) -> str:
         sign = self._signs.get(token)

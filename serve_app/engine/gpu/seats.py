@@ -15,6 +15,7 @@ from serve_app.engine.sequence import Sequence
 class _Seat:
     number: int
     pages: list[int] = field(default_factory=list)  # as written to the card
+    seen: list[int] = field(default_factory=list)  # those of whom they were read: only ever grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class Seats:
 def _change(seat: _Seat, row: Row) -> Change | None:
     """Pages are appended, unless the sequence was sent away and came back with others."""
     known = len(seat.pages)
+    if row.pages is seat.seen and len(row.pages) == known:
+        return None
+    seat.seen = row.pages
     if row.pages[:known] != seat.pages:
         known = 0
     if known == len(row.pages):

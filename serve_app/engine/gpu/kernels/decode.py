@@ -1,8 +1,11 @@
 """Attention of single tokens over their pages: turn, store and look in one kernel.
 
 The past of a row is cut into splits, which are looked at side by side and then merged, so that few
-rows with a long past fill the card as well as many with a short one.
+rows with a long past fill the card as well as many with a short one. Of a few splits the last that
+is done merges all; many are merged by a kernel of their own, side by side.
 """
+
+from functools import cache
 
 import torch
 import triton
@@ -21,6 +24,7 @@ _WARPS, _WARPS_SCALED = 4, 2
 LIFT = 1024.0  # keeps a weight times a scale among the numbers of float16
 _SPLITS = (1, 2, 4, 8, 32, 128)  # each is compiled once
 _MOST = _SPLITS[-1]
+_MERGED = 32  # splits up to which one program merges them fast enough
 _LOG2_E = 1.4426950408889634
 
 
@@ -47,6 +51,7 @@ def decode(
     shape = (rows, heads.queries, splits)
     seen = out if splits == 1 else qkv.new_empty(*shape, heads.width, dtype=torch.float32)
     sums = seen if splits == 1 else qkv.new_empty(shape, dtype=torch.float32)
+    merges = 1 < splits <= _MERGED
     _look[(rows, heads.keys, splits)](
         qkv,
         lines.turns.cos,
@@ -58,6 +63,8 @@ def decode(
         kept.pages if kept.scales is None else kept.scales,
         seen,
         sums,
+        out,
+        _arrivals(qkv.device),
         heads.scale * _LOG2_E,
         lines.table.stride(0),
         GROUP=heads.group,
@@ -71,11 +78,12 @@ def decode(
         SCALED=scaled,
         LIFT=LIFT if scaled else 1.0,
         STORED=stored,
+        MERGES=merges,
         **early(qkv),
         num_warps=_WARPS_SCALED if scaled else _WARPS,
         num_stages=3,
     )
-    if splits > 1:
+    if splits > _MERGED:
         _merge[(rows, heads.queries)](
             seen,
             sums,
@@ -87,6 +95,12 @@ def decode(
             STORED=stored,
             **early(qkv),
         )
+
+
+@cache
+def _arrivals(device: torch.device) -> Tensor:
+    """How many splits of each row and head are done; 0 again once all are."""
+    return torch.zeros(_FULL, dtype=torch.int32, device=device)
 
 
 @triton.jit(do_not_specialize_on_alignment=["seats", "places"])
@@ -101,6 +115,8 @@ def _look(
     scales,  # [pages, 2, KEYS, PAGE]
     seen,  # [B, KEYS * GROUP, SPLITS, WIDTH]
     sums,  # [B, KEYS * GROUP, SPLITS]: log2 of the sum of each split's weights
+    out,  # [B, KEYS * GROUP, WIDTH]: what is seen by all
+    arrivals,  # [B, KEYS]
     scale,
     table_stride,
     GROUP: tl.constexpr,
@@ -114,6 +130,7 @@ def _look(
     SCALED: tl.constexpr,
     LIFT: tl.constexpr,  # what is summed up is so much larger than what is returned
     STORED: tl.constexpr,
+    MERGES: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     wait(EARLY)
@@ -198,12 +215,51 @@ def _look(
     tl.store(to, so_far.to(seen.dtype.element_ty), mask=inside)
     if SPLITS > 1:
         tl.store(sums + rows * SPLITS + split, most + tl.log2(total), mask=member < GROUP)
+    if MERGES:
+        tl.debug_barrier()  # all of the program's threads have stored their part
+        done = arrivals + row * KEYS + head
+        parts = tl.maximum(tl.cdiv(there, each), 1)
+        if tl.atomic_add(done, 1) == parts - 1:
+            tl.store(done, 0)
+            _merge_all(seen, sums, out, rows, parts, GROUP, BLOCK, WIDTH, SPLITS)
 
 
 @triton.jit
 def split_length(past, TILE: tl.constexpr, SPLITS: tl.constexpr):
     """Tokens a split: whole tiles, at least one."""
     return tl.maximum(tl.cdiv(tl.cdiv(past, SPLITS), TILE), 1) * TILE
+
+
+@triton.jit
+def _merge_all(
+    seen,
+    sums,
+    out,
+    rows,  # [BLOCK]
+    parts,
+    GROUP: tl.constexpr,
+    BLOCK: tl.constexpr,
+    WIDTH: tl.constexpr,
+    SPLITS: tl.constexpr,
+):
+    """Merge what other programs have stored: read past the cache of this multiprocessor."""
+    at = tl.arange(0, WIDTH)
+    inside = tl.arange(0, BLOCK) < GROUP
+    most = tl.full([BLOCK], -1e30, tl.float32)
+    total = tl.zeros([BLOCK], tl.float32)
+    whole = tl.zeros([BLOCK, WIDTH], tl.float32)
+    for split in range(parts):
+        line = rows * SPLITS + split
+        its = tl.load(sums + line, mask=inside, other=-1e30, cache_modifier=".cg")
+        where = seen + line[:, None] * WIDTH + at[None, :]
+        part = tl.load(where, mask=inside[:, None], other=0.0, cache_modifier=".cg")
+        more = tl.maximum(most, its)
+        fade, share = tl.exp2(most - more), tl.exp2(its - more)
+        whole = whole * fade[:, None] + part * share[:, None]
+        total = total * fade + share
+        most = more
+    to = out + rows[:, None] * WIDTH + at[None, :]
+    tl.store(to, (whole / total[:, None]).to(out.dtype.element_ty), mask=inside[:, None])
 
 
 @triton.jit(do_not_specialize_on_alignment=["places"])

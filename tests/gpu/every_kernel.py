@@ -1,0 +1,97 @@
+"""Every kernel once, with shapes that end within a block: for a tool that watches each access.
+
+usage: compute-sanitizer python -m tests.gpu.every_kernel
+"""
+
+import torch
+from torch import Tensor
+
+from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
+from serve_app.engine.gpu.kernels.decode import decode
+from serve_app.engine.gpu.kernels.entry import embed
+from serve_app.engine.gpu.kernels.norm import add_norm
+from serve_app.engine.gpu.kernels.nucleus import Cuts, floors
+from serve_app.engine.gpu.kernels.race import Odds, race
+from serve_app.engine.gpu.kernels.rotary import rotate_and_store
+from serve_app.engine.gpu.kernels.skinny import Norm, skinny
+from serve_app.engine.gpu.kernels.swiglu import swiglu
+from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
+
+HEADS, PAGE, SEATS, HELD = Heads(32, 2, 128), 64, 40, 16
+PLACES = (700, 0, 63, 64, 999)
+CHUNKS = ((0, 0, 3, 0), (3, 0, 200, 1), (203, 700, 100, 4))  # as Chunks has them
+TOKENS = 303
+WORDS = 9999
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
+
+
+def whole(values: list[int]) -> Tensor:
+    return torch.tensor(values, device="cuda", dtype=torch.int32)
+
+
+def kept(*, scaled: bool) -> Kept:
+    pages = numbers(SEATS * HELD + 1, 2, HEADS.keys, PAGE, HEADS.width)
+    if not scaled:
+        return Kept(pages)
+    return Kept(pages.to(torch.float8_e4m3fn), pages[..., 0].float().abs())
+
+
+def lines() -> Lines:
+    table = torch.randperm(SEATS * HELD, device="cuda").view(SEATS, HELD).int()
+    angles = torch.randn(1024, HEADS.width // 4, device="cuda")
+    places = [PLACES[seat % len(PLACES)] for seat in range(SEATS)]
+    return Lines(whole(list(range(SEATS))), whole(places), table, Turns(angles.cos(), angles.sin()))
+
+
+def attention(own: Kept, known: Lines) -> None:
+    width = (HEADS.queries + 2 * HEADS.keys) * HEADS.width
+    for rows in (1, 5, 20, SEATS):
+        qkv, out = numbers(rows, width), numbers(rows, HEADS.queries * HEADS.width)
+        decode(qkv, known[:rows], HEADS, own, out)
+        rotate_and_store(qkv, known[:rows], HEADS, own)
+        decode(qkv, known[:rows], HEADS, own, out, stored=True)
+    blocks = [(at, block) for at, each in enumerate(CHUNKS) for block in range(-(-each[2] // ROWS))]
+    plan = Chunks(
+        whole([number for chunk in CHUNKS for number in chunk]).view(-1, 4),
+        whole([number for block in blocks for number in block]).view(-1, 2),
+        known.table,
+    )
+    query = numbers(TOKENS, HEADS.queries, HEADS.width)
+    look_with_chunks(query, plan, HEADS, own, numbers(TOKENS, HEADS.queries * HEADS.width))
+
+
+def products(rows: int) -> None:
+    x, weight, norm = numbers(rows, 1000), numbers(3000, 1000), Norm(numbers(1000), 1e-6)
+    skinny(x, weight, norm=norm, bias=numbers(3000))
+    skinny(x, weight, norm=norm, gated=True)
+    skinny(x, weight, stream=numbers(rows, 3000))
+    add_norm(x, numbers(rows, 1000), numbers(1000), 1e-6, numbers(1000))
+    swiglu(numbers(rows, 3000))
+
+
+def drawing(rows: int, known: Lines) -> None:
+    logits, seats = numbers(rows, WORDS), known.seats[:rows]
+    last, part = torch.zeros_like(known.seats), torch.full((rows,), 0.9, device="cuda")
+    floor = floors(logits, Cuts(part, seats + 5, part * 0, part))
+    race(logits, Odds(part, seats, seats, floor), seats, last)
+    race(logits, None, seats, last)
+    embed(seats - 1, known[:rows], last, numbers(WORDS, 1000))
+
+
+@torch.inference_mode()
+def main() -> None:
+    known = lines()
+    for scaled in (False, True):
+        attention(kept(scaled=scaled), known)
+    for rows in (1, 3, 8, 16):
+        products(rows)
+        drawing(rows, known)
+    torch.cuda.synchronize()
+    print("every kernel ran")
+
+
+if __name__ == "__main__":
+    main()
