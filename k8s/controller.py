@@ -19,7 +19,7 @@ from k8s.errors import BadRoad
 from k8s.faults import Fault
 from k8s.gates import judge
 from k8s.gauge import Gauge, Reading
-from k8s.ledger import missing
+from k8s.ledger import Record, missing
 from k8s.reports import Summary
 from k8s.road import Phase, Road, Status, Step, Transition, Verdict
 from k8s.road.route import named, render_route
@@ -34,7 +34,8 @@ class _Memory:
 
     gauge: Gauge
     look: Look | None = None
-    recorded: int = 0  # the number of the last record in the ledger
+    recorded: int = 0  # the last transition that is in the ledger
+    head: Record | None = None  # the ledger's last record, as far as this controller wrote it
     told: int | None = None  # the number of the last transition that was told
     restarts: dict[int, int] = field(default_factory=dict)  # when a step began, by transition
     route: Mapping[str, Any] | None = None  # the spec that was last seen or written
@@ -169,8 +170,12 @@ class Controller:
     def _record(self, road: Road, memory: _Memory) -> None:
         if memory.recorded >= road.status.transitions:
             return
-        for record in missing(road, self._world.head(road.name)):
-            self._world.append(road.name, record)
+        head = memory.head or self._world.head(road.name)  # to read the whole book takes long
+        for record in missing(road, head):
+            if not self._world.append(road.name, record):
+                memory.head = None  # another controller wrote there: the next look reads it
+                return
+            memory.head = record
         memory.recorded = road.status.transitions
 
     def _tell(self, road: Road, memory: _Memory) -> None:

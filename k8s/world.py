@@ -36,8 +36,8 @@ class World(Protocol):
     def head(self, road: str) -> Record | None:
         """The ledger's last record."""
 
-    def append(self, road: str, record: Record) -> None:
-        """A record of that number which is there already stays as it is."""
+    def append(self, road: str, record: Record) -> bool:
+        """False where a record of that number is there already, which stays as it is."""
 
     def tell(self, road: Road, transition: Transition, *, warning: bool) -> None:
         """As an Event; the same transition is told once."""

@@ -130,14 +130,17 @@ class Cluster:
         read = (ledger.read(each["data"]["record"]) for each in held)
         return sorted(read, key=lambda record: record.number)
 
-    def append(self, road: str, record: Record) -> None:
+    def append(self, road: str, record: Record) -> bool:
         metadata = {
             "name": f"{road}-ledger-{record.number:06}",
             "labels": {f"{GROUP}/ledger": road},
         }
         body = {"metadata": metadata, "data": {"record": record.line()}, "immutable": True}
-        with suppress(Conflict):
+        try:
             self._rest.create(CONFIG_MAPS, body)
+        except Conflict:
+            return False
+        return True
 
     def tell(self, road: Road, transition: Transition, *, warning: bool) -> None:
         said = {

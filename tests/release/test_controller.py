@@ -187,6 +187,25 @@ def test_a_ledger_that_cannot_be_reached_holds_up_no_route_and_is_filled_later(t
     verify(town.world.ledger)
 
 
+def test_the_book_is_read_once_however_long_it_grows(town: Town) -> None:
+    """A rollback would have to wait for that."""
+    town.world.broken.add("book")
+    at(town, "canary-1")
+    assert town.walk().phase is Phase.PROMOTED
+    assert len(town.world.ledger) == town.world.resource.status.transitions
+
+
+def test_who_leads_again_goes_on_after_what_another_wrote(town: Town) -> None:
+    first = at(town, "mirror").controller
+    town.start()
+    town.walk(until="canary-10")
+    town.controller = first
+    assert town.walk().phase is Phase.PROMOTED
+    town.settle()
+    assert len(town.world.ledger) == town.world.resource.status.transitions
+    verify(town.world.ledger)
+
+
 def test_a_route_that_somebody_edited_follows_the_road_again(town: Town) -> None:
     at(town, "canary-1")
     town.look()

@@ -106,12 +106,15 @@ class World:
 
     def head(self, _road: str) -> Record | None:
         self._reach("ledger")
+        self._reach("book")
         return self.ledger[-1] if self.ledger else None
 
-    def append(self, _road: str, record: Record) -> None:
+    def append(self, _road: str, record: Record) -> bool:
         self._reach("ledger")
-        if record.number == len(self.ledger) + 1:
+        new = record.number == len(self.ledger) + 1
+        if new:
             self.ledger.append(record)
+        return new
 
     def tell(self, _road: Road, transition: Transition, **_how: bool) -> None:
         self.told.setdefault(transition.number, transition.message)
