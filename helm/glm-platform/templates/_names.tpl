@@ -42,3 +42,8 @@ app.kubernetes.io/component: {{ .component }}
 {{- $install := .Values.monitoring.install }}
 {{- if or (eq $install "always") (and (eq $install "auto") (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}yes{{ end }}
 {{- end }}
+
+{{- define "glm-platform.retried" -}}
+{{- $install := .Values.gateway.retries.install }}
+{{- if or (eq $install "always") (and (eq $install "auto") (.Capabilities.APIVersions.Has "gateway.envoyproxy.io/v1alpha1/BackendTrafficPolicy")) }}yes{{ end }}
+{{- end }}
