@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tests.cluster.kube import Object
+from tests.cluster.kube import Cluster, Object
 
 TOKEN = "test-" + "0123456789abcdef" * 2
 
@@ -76,3 +76,18 @@ def headless(name: str, selector: Mapping[str, str], port: int) -> Object:
             "ports": [{"port": port}],
         },
     }
+
+
+# The container's first process is deaf to a kill from within; it ends when a part of Ray does.
+_KILLING = """
+import os, pathlib, signal
+for each in pathlib.Path("/proc").glob("[0-9]*"):
+    program = each.joinpath("cmdline").read_bytes().split(b"\\0")[0]
+    if program.endswith(b"/gcs_server"):
+        os.kill(int(each.name), signal.SIGKILL)
+"""
+
+
+def crash(cluster: Cluster, pod: str) -> None:
+    """Kill Ray's control store in there: the container ends, and Kubernetes starts it again."""
+    cluster.kubectl("exec", pod, "--", "python3", "-c", _KILLING)

@@ -120,8 +120,18 @@ def table(done: Sequence[Rollback], users: Traffic) -> str:
             f"{after} new ones met a bad version after the write, {streams} streams open there",
             _row("from the write to the route", routed),
             _row("from the write to the last new request on the bad version", last),
+            *_slowest(done, users),
         )
     )
+
+
+def _slowest(done: Sequence[Rollback], users: Traffic) -> Iterator[str]:
+    """Where they were, for whoever looks for the cause."""
+    for each in sorted(done, key=lambda each: each.last_s(users))[-5:]:
+        yield (
+            f"  number {done.index(each) + 1}, {each.where}: route after "
+            f"{each.routed - each.sent:.2f} s, last request after {each.last_s(users):.2f} s"
+        )
 
 
 def _row(what: str, seconds: Sequence[float]) -> str:

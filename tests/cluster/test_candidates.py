@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.cluster import candidates, traffic
+from tests.cluster import candidates, pods, traffic
 from tests.cluster.candidates import Spoilt, questions
 from tests.cluster.journeys import (
     POLICY,
@@ -109,6 +109,46 @@ def test_what_was_neither_evaluated_nor_mirrored_meets_one_user_in_a_hundred(
 
     assert is_at_most(told(bad, "canary-1", road, users), len(users.answers), 0.01)
     assert all(each.version == bad for each in users.answers if each.fault)
+
+
+def test_what_crashes_under_copies_is_stopped_by_its_restarts(stage: Stage, door: str) -> None:
+    stage.only(v1=candidates.small, v2=candidates.good)
+    lasting = {"percent": 20, "duration": "3m", "deadline": "4m"}
+    road = stage.lay(door, **{**POLICY, "evaluate": UNEVALUATED, "mirror": lasting})
+    with using(door) as users:
+        send(stage, "v2")
+        until(lambda: stage.seen().status.step == "mirror", "copies")
+        pods.crash(stage.cluster, head_of(stage, "v2"))
+        assert "restarts" in failed_checks(stage, "v2")
+
+    assert told("v2", "mirror, crashing", road, users) == 0
+    assert users.faults() == []
+
+
+def test_what_crashes_under_users_is_sent_home_as_soon_as_nobody_answers(
+    stage: Stage, door: str
+) -> None:
+    stage.only(v1=candidates.small, v2=candidates.good)
+    slowly = [{"weight": 1, "duration": "3m", "deadline": "4m"}]
+    unseen = {"evaluate": UNEVALUATED, "mirror": UNMIRRORED, "canary": slowly}
+    road = stage.lay(door, **{**POLICY, **unseen})
+    with using(door) as users:
+        send(stage, "v2")
+        until(lambda: any(each.version == "v2" for each in users.answers), "a first user")
+        pods.crash(stage.cluster, head_of(stage, "v2"))
+        failed_checks(stage, "v2")
+
+    last = stage.seen().status.history[-1]
+    assert last.event in {"CandidateLost", "GateFailed"}, last
+    met = told("v2", f"canary-1, crashing: {last.message}", road, users)
+    assert is_at_most(met + len(users.faults()), len(users.answers), 0.01)
+
+
+def head_of(stage: Stage, version: str) -> str:
+    """Its one pod."""
+    own = f"glm-serve.io/version={version},app.kubernetes.io/component=head"
+    (pod,) = stage.cluster.get("pods", "", "--selector", own)["items"]
+    return str(pod["metadata"]["name"])
 
 
 def test_a_model_that_breaks_json_is_held_to_its_grammar_all_the_same(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster import charts, outage
+from tests.cluster import charts, outage, pods
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster, Refused
 
@@ -65,15 +65,7 @@ def test_a_pod_that_is_told_to_go_cuts_no_stream(whole: Cluster, url: str) -> No
 
 def test_a_killed_container_comes_back_by_itself(whole: Cluster, url: str) -> None:
     def kill() -> None:
-        """The pod's first process is deaf to a kill from within; it ends when Ray does."""
-        script = (
-            "import os, pathlib, signal\n"
-            "for each in pathlib.Path('/proc').glob('[0-9]*'):\n"
-            "    program = each.joinpath('cmdline').read_bytes().split(b'\\0')[0]\n"
-            "    if program.endswith(b'/gcs_server'):\n"
-            "        os.kill(int(each.name), signal.SIGKILL)\n"
-        )
-        whole.kubectl("exec", pod(whole), "--", "python3", "-c", script)
+        pods.crash(whole, pod(whole))
 
     with outage.of(url, kill, watch_s=WATCH_S) as seen:
         pass
