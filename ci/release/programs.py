@@ -9,8 +9,9 @@ import typer
 def run(*words: str) -> str:
     """What it wrote; its errors go to the log. Ends the job with the program's exit code."""
     typer.secho(f"$ {shlex.join(words)}", fg=typer.colors.CYAN, err=True)
-    # No shell, and every word is ours or a name that the cluster has taken.
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603 -- no shell; words are ours, or names the cluster has taken
+        words, stdout=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         typer.echo(done.stdout, err=True)
         raise typer.Exit(done.returncode)
