@@ -5,28 +5,17 @@ merge patch of the spec; None removes a field.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from k8s.errors import Refused
-from k8s.road import Road, Role, Spec, Version
+from k8s.phases import plan_of
+from k8s.road import Road, Role, Step
+from k8s.road.order import Order, attempt, versions_with, well_formed
 from k8s.road.resource import render_spec
 from k8s.road.spec import PROMOTED
 
 Wish = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a release is asked with."""
-
-    version: Version
-    by: str = ""
-    again: bool = False
-    """Try a version that was refused."""
-    override_hold: str | None = None
-    """The id of the road's own hold."""
-    advance_to: str = PROMOTED
 
 
 def release(road: Road, order: Order) -> Wish:
@@ -44,12 +33,14 @@ def release(road: Road, order: Order) -> Wish:
         )
     if status.kept(name):
         raise Refused(f"{name} was stable before; go back to it: kubectl glm rollback --to {name}")
-    versions = _versions(road.spec, order.version)
+    _known(order.advance_to, plan_of(road.spec.policy))
+    well_formed(order.version)
+    versions = versions_with(road.spec, order.version)
     return {
         "versions": render_spec(replace(road.spec, versions=versions))["versions"],
         "stable": status.stable,
         "candidate": name,
-        "attempt": _attempt(road, order),
+        "attempt": attempt(road, order),
         "advanceTo": order.advance_to,
         "requestedBy": order.by,
         "rollbackTo": None,
@@ -57,42 +48,11 @@ def release(road: Road, order: Order) -> Wish:
     }
 
 
-def _versions(spec: Spec, version: Version) -> tuple[Version, ...]:
-    """With the version in its place; what stands of it is kept where nothing else is said."""
-    standing = spec.version(version.name)
-    if standing is None:
-        return (*spec.versions, version)
-    given, known = (_facts(each) for each in (version, standing))
-    changed = [name for name, value in given.items() if value and known[name] not in {"", value}]
-    if changed:
-        raise Refused(f"{version.name} is immutable; its {', '.join(changed)} would change.")
-    whole = replace(version, **{name: given[name] or value for name, value in known.items()})
-    return tuple(whole if each.name == version.name else each for each in spec.versions)
-
-
-def _facts(version: Version) -> dict[str, str]:
-    return {
-        "model_digest": version.model_digest,
-        "image_digest": version.image_digest,
-        "chart_version": version.chart_version,
-        "config_digest": version.config_digest,
-    }
-
-
-def _attempt(road: Road, order: Order) -> int:
-    tried = [each for each in road.status.refused if each.version == order.version.name]
-    if tried and not order.again:
-        raise Refused(
-            f"{order.version.name} was refused: {tried[-1].reason}. To try it anew: --again"
-        )
-    return max((each.attempt for each in tried), default=0) + 1
-
-
 def has_begun(road: Road, order: Order) -> bool:
     """Whether just that is on its way already: a job that a runner lost is run again."""
     version, status = order.version, road.status
     known = status.under_way and status.candidate == version.name
-    return known and road.spec.version(version.name) in _versions(road.spec, version)
+    return known and road.spec.version(version.name) in versions_with(road.spec, version)
 
 
 def promote(road: Road, to: str, override_hold: str | None = None, only: str | None = None) -> Wish:
@@ -101,11 +61,9 @@ def promote(road: Road, to: str, override_hold: str | None = None, only: str | N
     if only not in {None, status.candidate}:
         raise Refused(f"{only} is not under way: {status.message}")
     if not status.under_way:
-        raise Refused(f"Nothing is under way; {status.stable} has all traffic.")
+        raise Refused(_nothing_under_way(road))
     _unheld(road, override_hold, "promote --override-hold")
-    names = [each.name for each in status.plan]
-    if to not in {*names, PROMOTED}:
-        raise Refused(f"No step {to}; there is {', '.join((*names, PROMOTED))}.")
+    _known(to, status.plan)
     lift = {"liftHold": override_hold} if override_hold else {}
     return {"advanceTo": to, **lift}
 
@@ -131,10 +89,17 @@ def resume(road: Road, hold: str | None = None) -> Wish:
 
 
 def abort(road: Road, by: str) -> Wish:
-    """Take the candidate back; everybody is on the stable version."""
-    if not road.status.under_way:
-        raise Refused(f"Nothing is under way; {road.status.stable} has all traffic.")
+    """Take the candidate back, begun or not; everybody is on the stable version."""
+    if asked_for(road) is None:
+        raise Refused(_nothing_under_way(road))
     return {"candidate": None, "stable": road.status.stable, "requestedBy": by}
+
+
+def asked_for(road: Road) -> str | None:
+    """The candidate on its way, or the one that waits to begin."""
+    status = road.status
+    asked = status.candidate if status.under_way else road.spec.candidate
+    return None if asked == status.stable else asked
 
 
 def rollback(road: Road, to: str | None, by: str) -> Wish:
@@ -144,9 +109,9 @@ def rollback(road: Road, to: str | None, by: str) -> Wish:
     former = kept[:1] if status.under_way else kept[1:2]
     target = to or next(iter(former), None)
     if target is None:
-        raise Refused("No former version is kept.")
+        raise Refused("There is nowhere to go back to: no former version is kept.")
     if target not in kept:
-        raise Refused(f"{target} is not kept; there is {', '.join(kept)}.")
+        raise Refused(f"{target} is not kept; there is {', '.join(kept) or 'none yet'}.")
     if target == status.stable and not status.under_way:
         raise Refused(f"{target} has all traffic already.")
     return {"rollbackTo": target, "requestedBy": by}
@@ -156,8 +121,10 @@ def forget(road: Road, names: Collection[str]) -> Wish:
     """Take retired versions out of the spec, which has room for few; the ledger keeps them."""
     roles = {each.name: each.role for each in road.status.versions}
     for name in names:
-        if roles.get(name) is not Role.RETIRED:
-            raise Refused(f"{name} is {roles.get(name, 'unknown')}; only retired versions can go.")
+        if name not in roles:
+            raise Refused(f"The road knows no {name}; there is {', '.join(roles) or 'none yet'}.")
+        if roles[name] is not Role.RETIRED:
+            raise Refused(f"{name} is {roles[name]}; only retired versions can go.")
     versions = tuple(each for each in road.spec.versions if each.name not in names)
     gone = {"candidate": None} if road.spec.candidate in names else {}
     return {"versions": render_spec(replace(road.spec, versions=versions))["versions"], **gone}
@@ -171,4 +138,18 @@ def _unheld(road: Road, override: str | None, how: str) -> None:
             "First: kubectl glm resume"
         )
     if hold and hold.id not in {override, road.spec.lift_hold}:
-        raise Refused(f"{hold.id} holds the road: {hold.reason}. To go on: {how} {hold.id}")
+        raise Refused(
+            f"{hold.id} holds the road: {hold.reason}. To go on: kubectl glm {how} {hold.id}"
+        )
+
+
+def _nothing_under_way(road: Road) -> str:
+    if road.status.stable is None:
+        return "Nothing is under way; no controller has looked at this road yet."
+    return f"Nothing is under way; {road.status.stable} has all traffic."
+
+
+def _known(step: str, plan: Collection[Step]) -> None:
+    names = [*(each.name for each in plan), PROMOTED]
+    if step not in names:
+        raise Refused(f"No step {step}; there is {', '.join(names)}.")

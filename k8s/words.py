@@ -36,8 +36,11 @@ def _checks(status: Status) -> Iterator[str]:
 
 
 def _where(status: Status) -> Iterator[str]:
+    if status.stable is None:
+        yield "Nobody has traffic yet: no controller has looked, or the stable Service is missing."
+        return
     shares = ", ".join(f"{each.version} {each.weight} %" for each in status.weights)
-    yield f"{status.phase}: {shares or 'nobody has traffic yet'}."
+    yield f"{status.phase}: {shares}."
     if status.history:
         last = status.history[-1]
         by = f", asked by {last.by}" if last.by else ""
@@ -64,6 +67,8 @@ def _told(verdict: Verdict) -> str:
 
 def _next(road: Road, now: float) -> Iterator[str]:
     status, spec = road.status, road.spec
+    if status.observed_generation < road.generation:
+        yield "No controller has seen the last change of the spec yet."
     if spec.hold:
         yield f"Held by {spec.hold.by or 'somebody'}: {spec.hold.reason or 'no reason given'}."
     if status.hold and spec.lift_hold != status.hold.id:

@@ -20,6 +20,7 @@ from k8s.cli import act
 from k8s.cli.place import find
 from k8s.errors import ReleaseError
 from k8s.road import Road, Version
+from k8s.road.order import Order
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -109,7 +110,7 @@ def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "
 
 def _may_begin(road: Road, version: str, digest: str) -> None:
     """Raises Refused before anything is installed: a hold, another release, another image."""
-    order = wishes.Order(version=Version(name=version, image_digest=digest))
+    order = Order(version=Version(name=version, image_digest=digest))
     if not wishes.has_begun(road, order):
         wishes.release(road, order)
 

@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # an error is a sentence, in a job's log too
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (

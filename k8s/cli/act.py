@@ -7,6 +7,7 @@ import typer
 from k8s.cli.options import As, Digest, Only, Output, OverrideHold, Patience
 from k8s.cli.place import asker, on_road
 from k8s.cli.write import go_home, write
+from k8s.errors import Refused
 
 if TYPE_CHECKING:
     from k8s.cluster import Cluster
@@ -33,8 +34,10 @@ def release(
     """Bring a version on its way: evaluate, mirror, canary, promoted."""
     from k8s import wishes
     from k8s.road import Version
+    from k8s.road.order import Order
+    from k8s.road.route import service_of
 
-    order = wishes.Order(
+    order = Order(
         version=Version(
             name=version,
             model_digest=model_digest,
@@ -50,7 +53,10 @@ def release(
     if wishes.has_begun(road, order):
         typer.echo(f"{version} is on its way already")
         return
-    write(cluster, road, wishes.release(road, order), output, f"{version} is on its way")
+    wish = wishes.release(road, order)
+    if not cluster.has_service(version):
+        raise Refused(f"The Service {service_of(version)} is not there: deploy {version} first.")
+    write(cluster, road, wish, output, f"{version} is on its way")
 
 
 @on_road
@@ -115,7 +121,7 @@ def abort(
     """
     from k8s import wishes
 
-    if version and not (road.status.under_way and road.status.candidate == version):
+    if version and version != wishes.asked_for(road):
         typer.echo(f"{version} is not under way: {road.status.message}")
         return
     go_home(cluster, road, wishes.abort(road, asker()), timeout_s, output)

@@ -33,11 +33,9 @@ def status(
     elif live:
         _follow(cluster, road)
     else:
-        from rich.console import Console
-
         from k8s.cli import show
 
-        Console().print(show.status(road, time.time()))
+        show.screen().print(show.status(road, time.time()))
 
 
 def _follow(cluster: "Cluster", road: "Road") -> None:
@@ -47,7 +45,8 @@ def _follow(cluster: "Cluster", road: "Road") -> None:
     from k8s.cli import show
 
     try:
-        with Live(show.status(road, time.time()), auto_refresh=False) as screen:
+        first = show.status(road, time.time())
+        with Live(first, console=show.screen(), auto_refresh=False) as screen:
             while True:
                 time.sleep(_EVERY_S)
                 now = show.status(read(cluster, road.name), time.time())
@@ -87,11 +86,9 @@ def history(
         for record in records:
             typer.echo(record.line())
         return
-    from rich.console import Console
-
     from k8s.cli import show
 
-    Console().print(show.history(records))
+    show.screen().print(show.history(records))
 
 
 @on_road
@@ -107,11 +104,9 @@ def events(
         kept = ("lastTimestamp", "type", "reason", "message")
         typer.echo(json.dumps([{name: each[name] for name in kept} for each in told], indent=2))
         return
-    from rich.console import Console
-
     from k8s.cli import show
 
-    Console().print(show.events(told))
+    show.screen().print(show.events(told))
 
 
 @on_road
@@ -130,11 +125,9 @@ def diff(
     if output is Output.JSON:
         typer.echo(json.dumps({name: [a, b] for name, a, b in rows}, indent=2))
         return
-    from rich.console import Console
-
     from k8s.cli import show
 
-    Console().print(show.difference(rows, (one, other)))
+    show.screen().print(show.difference(rows, (one, other)))
 
 
 def _facts(cluster: "Cluster", road: "Road", name: str) -> Mapping[str, str]:

@@ -43,9 +43,14 @@ def find(name: str | None, namespace: str | None, context: str | None) -> "tuple
 
     cluster = Cluster(connect(context, namespace))
     names = [name] if name else cluster.road_names()
-    if len(names) != 1:
-        there = ", ".join(names) or "none"
-        raise Refused(f"Which road? In {cluster.namespace} there is {there}; name it with --road.")
+    if not names:
+        raise Refused(
+            f"There is no ModelRoad in the namespace {cluster.namespace}; "
+            "name another with --namespace."
+        )
+    if len(names) > 1:
+        there = " and ".join(names)
+        raise Refused(f"In {cluster.namespace} there is {there}; name one with --road.")
     return cluster, read(cluster, names[0])
 
 
@@ -53,7 +58,8 @@ def read(cluster: "Cluster", name: str) -> "Road":
     """As it is now."""
     road = cluster.road(name)
     if road is None:
-        raise Refused(f"No road {name} in {cluster.namespace}.")
+        there = ", ".join(cluster.road_names()) or "none"
+        raise Refused(f"No road {name} in the namespace {cluster.namespace}; there is {there}.")
     return road
 
 

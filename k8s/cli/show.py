@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -21,6 +21,19 @@ COLOURS: Final[Mapping[str, str]] = {
     Phase.ABORTED: "red",
 }
 _UNDER_WAY: Final = "cyan"
+_UNFOLDED: Final = 500  # columns where nobody looks: a line is a line for grep
+
+
+def screen() -> Console:
+    """Of the terminal's width; where it is none, lines stay whole."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_UNFOLDED)
+
+
+def _table(*columns: Column | str) -> Table:
+    """As kubectl prints: no lines, names never cut."""
+    named = [Column(each, no_wrap=True) if isinstance(each, str) else each for each in columns]
+    return Table(*named, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
 
 
 def status(road: Road, now: float) -> RenderableType:
@@ -42,7 +55,7 @@ def _headline(road: Road) -> Text:
 
 
 def _versions(road: Road) -> Table:
-    table = Table(
+    table = _table(
         "version", "role", Column("weight", justify="right"), "ready", "model", "promoted by"
     )
     for each in road.status.versions:
@@ -60,7 +73,7 @@ def _versions(road: Road) -> Table:
 
 
 def _verdicts(road: Road) -> Table:
-    table = Table("check", "", Column("what was seen", overflow="fold"), "samples")
+    table = _table("check", "", Column("what was seen", overflow="fold"), "samples")
     for each in road.status.verdicts:
         light = Text(each.outcome, style=COLOURS[each.outcome])
         samples = "" if each.samples is None else str(each.samples)
@@ -71,7 +84,7 @@ def _verdicts(road: Road) -> Table:
 def history(records: Sequence[Record]) -> Table:
     """The ledger, newest last."""
     wide = Column("what happened", overflow="fold")
-    table = Table("no", "when", "to", "version", wide, "by")
+    table = _table("no", "when", "to", "version", wide, "by")
     for record in records:
         body = record.body
         to = Text(body["to"], style=COLOURS.get(body["to"], _UNDER_WAY))
@@ -84,7 +97,7 @@ def history(records: Sequence[Record]) -> Table:
 
 def events(told: Sequence[Mapping[str, Any]]) -> Table:
     """The road's Events, oldest first."""
-    table = Table("when", "", Column("what was told", overflow="fold"))
+    table = _table("when", "", Column("what was told", overflow="fold"))
     for each in told:
         colour = "red" if each["type"] == "Warning" else "green"
         table.add_row(
@@ -95,7 +108,7 @@ def events(told: Sequence[Mapping[str, Any]]) -> Table:
 
 def difference(rows: Sequence[tuple[str, str, str]], names: tuple[str, str]) -> Table:
     """Two versions side by side; what differs stands out."""
-    table = Table("", *names)
+    table = _table("", *names)
     for name, one, other in rows:
         style = "" if one == other else "yellow"
         table.add_row(name, Text(one, style=style), Text(other, style=style))

@@ -87,6 +87,9 @@ class Cluster:
                 found[version] += sum(map(_is_ready, each.get("endpoints") or ()))
         return found
 
+    def has_service(self, version: str) -> bool:
+        return self._rest.get(SERVICES, service_of(version)) is not None
+
     def restarts(self, version: str) -> int:
         pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
         return sum(

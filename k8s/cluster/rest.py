@@ -10,6 +10,7 @@ from typing import Any, Final
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from k8s.errors import Conflict, Refused, Unreachable
 
@@ -17,7 +18,7 @@ Json = dict[str, Any]
 
 _TIMEOUT_S: Final = 5.0
 _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_OK, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 300, 403, 404, 409, 422
+_OK, _UNKNOWN, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 300, 401, 403, 404, 409, 422
 _MERGE: Final = "application/merge-patch+json"
 
 
@@ -50,8 +51,9 @@ def connect(context: str | None = None, namespace: str | None = None) -> "Rest":
         else:
             config.load_kube_config(context=context, client_configuration=made)
             own = _namespace_of(context)
-    except (config.ConfigException, OSError) as error:
-        raise Unreachable(f"no cluster is configured: {error}") from error
+    except (config.ConfigException, OSError, YAMLError, TypeError, AttributeError) as error:
+        first, *_ = str(error).splitlines() or [type(error).__name__]
+        raise Unreachable(f"No cluster is configured ({first}); look at KUBECONFIG.") from error
     return Rest(client.ApiClient(made), namespace or own)
 
 
@@ -149,6 +151,8 @@ def _error_of(status: int, text: bytes) -> Exception:
         message = f"the API server said {status}"
     if status == _CONFLICT:
         return Conflict(message)
+    if status == _UNKNOWN:
+        return Unreachable("The API server does not know you; the kubeconfig's token may be old.")
     if status in {_INVALID, _FORBIDDEN, _NOT_FOUND}:
         return Refused(message)
     return Unreachable(message)
@@ -159,6 +163,12 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise _error_of(error.status or 0, error.body or b"") from error
+        if error.status:
+            raise _error_of(error.status, error.body or b"") from error
+        raise Unreachable(_silence(str(error.reason).splitlines()[0])) from error
     except (HTTPError, OSError) as error:
-        raise Unreachable(f"the API server does not answer ({type(error).__name__})") from error
+        raise Unreachable(_silence(type(error).__name__)) from error
+
+
+def _silence(why: str) -> str:
+    return f"The API server does not answer ({why})."

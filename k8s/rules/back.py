@@ -3,7 +3,7 @@
 from k8s.phases import Event
 from k8s.road import Outcome, Stable
 from k8s.road.route import service_of
-from k8s.rules.observed import Move, Observed, asked_by
+from k8s.rules.observed import Move, Observed, asked_by, in_words
 
 
 def rollback_asked(observed: Observed) -> Move | None:
@@ -75,7 +75,7 @@ def gate_failed(observed: Observed) -> Move | None:
     failed = [each for each in observed.report or () if each.outcome is Outcome.FAIL]
     if not failed or observed.status.candidate is None:
         return None
-    message = "; ".join(f"{each.check}: {each.message}" for each in failed)
+    message = in_words(failed)
     return Move(event=Event.GATE_FAILED, version=observed.status.candidate, message=message)
 
 

@@ -7,7 +7,7 @@ from k8s.phases import Event, entering, following
 from k8s.road import Outcome
 from k8s.road.route import service_of
 from k8s.road.spec import PROMOTED
-from k8s.rules.observed import Move, Observed, asked_by
+from k8s.rules.observed import Move, Observed, asked_by, in_words
 
 _ROUNDED_S: Final = 10  # a message that changed every second would be written every second
 
@@ -53,7 +53,7 @@ def _unfinished(observed: Observed) -> str | None:
         return "its gate has not been looked at yet"
     open_checks = [each for each in status.verdicts if each.outcome is not Outcome.PASS]
     if open_checks:
-        return "; ".join(f"{each.check}: {each.message}" for each in open_checks)
+        return in_words(open_checks)
     left = status.step_started_at + step.duration - observed.now
     if left > 0:
         return f"all checks pass; {math.ceil(left / _ROUNDED_S) * _ROUNDED_S} s to go"

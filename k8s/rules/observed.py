@@ -57,3 +57,11 @@ def holding(observed: Observed) -> str | None:
 def asked_by(observed: Observed) -> str:
     """Who stands behind the spec, as far as it says."""
     return observed.spec.requested_by or "the spec"
+
+
+def in_words(verdicts: Sequence[Verdict]) -> str:
+    """Checks that say the same, as when Prometheus is gone, say it once."""
+    said: dict[str, list[str]] = {}
+    for each in verdicts:
+        said.setdefault(each.message, []).append(each.check)
+    return "; ".join(f"{', '.join(checks)}: {message}" for message, checks in said.items())

@@ -17,6 +17,7 @@ from k8s.cluster import Rest
 from k8s.errors import Conflict, ReleaseError
 from k8s.road import Road as Seen
 from k8s.road import Version
+from k8s.road.order import Order
 from k8s.road.route import share_of
 from k8s.road.spec import PROMOTED
 from tests.cluster import charts
@@ -91,7 +92,7 @@ class Stage:
         """Whether nobody else wrote the road meanwhile."""
         seen = self.seen()
         hold = seen.status.hold.id if seen.status.hold else None
-        order = wishes.Order(
+        order = Order(
             version=Version(name=version), again=True, override_hold=hold, advance_to=advance_to
         )
         try:

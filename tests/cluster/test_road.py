@@ -100,7 +100,18 @@ def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
         ({"versions": [{"name": "v2"}], "stable": "v2"}, "has traffic cannot be removed"),
         ({"policy": {"canary": [{"weight": 10}, {"weight": 5}]}}, "weights must rise"),
         ({"policy": {"canary": [{"weight": 100}]}}, "less than or equal to 99"),
-        ({"policy": {"mirror": {"duration": "9m", "deadline": "1m"}}}, "deadline must be longer"),
+        ({"policy": {"mirror": {"duration": "9m", "deadline": "1m"}}}, "must be longer than"),
+        ({"policy": {"canary": [{"weight": 1, "duration": "2h"}]}}, "must be longer than"),
+        ({"policy": {"canary": [{"weight": 1, "deadline": "5m"}]}}, "must be longer than"),
+        ({"policy": {"evaluate": {"deadline": "0s"}}}, "deadline must be at least 1s"),
+        ({"policy": {"settle": "2h"}}, "settle must be shorter than every deadline"),
+        ({"policy": {"interval": "0s"}}, "interval must be from 1s to 5m"),
+        ({"policy": {"gates": {"alpha": 0}}}, "alpha must be from"),
+        ({"policy": {"keep": 1, "warm": 2}}, "some of those that are kept"),
+        ({"policy": {"mirror": {"service": "Not A Name"}}}, r"mirror\.service"),
+        ({"hostnames": ["not a host!"]}, r"hostnames\[0\]"),
+        ({"attempt": 0}, "attempt"),
+        ({"versions": [{"name": "V1"}], "stable": "V1"}, r"versions\[0\]\.name"),
         ({"advanceTo": "canary-7"}, "advanceTo must be"),
         ({"policy": {"interval": "soon"}}, "interval"),
     ],
@@ -108,6 +119,12 @@ def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
 def test_nonsense_is_refused_in_words(guarded: Road, wish: dict[str, Any], told: str) -> None:
     with pytest.raises(Refused, match=told):
         guarded.wish(**wish)
+
+
+def test_a_look_with_kubectl_tells_where_a_road_is(guarded: Road) -> None:
+    head, line = guarded.cluster.kubectl("get", "modelroads").splitlines()
+    assert head.split() == ["NAME", "PHASE", "STEP", "STABLE", "CANDIDATE", "SHARE", "HELD", "AGE"]
+    assert line.split()[:4] == ["glm", "Stable", "v1", "False"]
 
 
 def test_a_transition_that_is_not_in_the_table_is_refused(guarded: Road) -> None:

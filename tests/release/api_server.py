@@ -26,6 +26,7 @@ class Shelf(ThreadingHTTPServer):
         self.objects: dict[str, Json] = {}
         self.revision = 0
         self.refusal: Json | None = None
+        self.stranger = False  # whether whoever asks is one
         self.watched: tuple[int, Json] = (200, {"type": "MODIFIED"})
 
     def put(self, path: str, body: Json) -> Json:
@@ -56,7 +57,9 @@ class _Desk(BaseHTTPRequestHandler):
             self._answer(*self.server.watched)
             return
         found = self.server.objects.get(parts.path)
-        if found is not None:
+        if self.server.stranger:
+            self._answer(401, {"message": "Unauthorized"})
+        elif found is not None:
             self._answer(200, found)
         elif parts.path.rsplit("/", 1)[-1].endswith("s") and "/namespaces/" in parts.path:
             self._list(parts.path, parse_qs(parts.query))

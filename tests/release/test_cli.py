@@ -19,7 +19,7 @@ from k8s.gauge import Gauge
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
 from tests.release.api_server import Shelf
-from tests.release.conftest import ROADS
+from tests.release.conftest import ROADS, SERVICES
 from tests.release.worlds import AtOnce, World
 
 COMMANDS = (
@@ -39,7 +39,9 @@ def told(*words: str) -> Any:
 
 
 @pytest.fixture
-def controller(cluster: Cluster) -> Controller:
+def controller(cluster: Cluster, shelf: Shelf) -> Controller:
+    shelf.place(SERVICES, "glm-v3")
+
     def gauge() -> Gauge:
         return Gauge(World(), AtOnce(), lambda: 0.0, lambda: None)
 
@@ -150,12 +152,39 @@ def test_two_versions_are_compared_by_digests_and_evaluations(
     assert isinstance(typed("diff", "v1", "v9").exception, Refused)
 
 
+def test_a_version_that_is_not_deployed_is_not_released(controller: Controller) -> None:
+    refused = typed("release", "v99").exception
+    assert isinstance(refused, Refused)
+    assert "deploy v99 first" in refused.message
+    assert "candidate" not in told("status")["spec"]
+
+
+def test_a_namespace_without_a_road_is_named(controller: Controller) -> None:
+    refused = typed("status", "--namespace", "elsewhere").exception
+    assert isinstance(refused, Refused)
+    assert "no ModelRoad in the namespace elsewhere" in refused.message
+
+
+def test_an_error_of_use_is_a_sentence_without_a_frame() -> None:
+    wrong = typed("pause")
+    assert wrong.exit_code == 2
+    assert wrong.output.splitlines()[-1] == "Error: Missing option '--reason' / '-m'."
+
+
+def test_where_nobody_looks_every_line_stays_whole(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    lines = typed("history").output.splitlines()
+    assert [line.split()[0] for line in lines] == ["no", "1", "2"]
+    assert not set("┃│━") & set("".join(lines))
+
+
 def test_with_two_roads_one_must_be_named(controller: Controller, shelf: Shelf) -> None:
     spec = told("status")["spec"]
     shelf.place(ROADS, "other", spec=spec)
     assert isinstance(typed("status").exception, Refused)
     assert typed("status", "--road", "other").exit_code == 0
-    assert isinstance(typed("status", "--road", "third").exception, Refused)
+    assert "there is glm, other" in str(typed("status", "--road", "third").exception)
 
 
 def test_who_waits_is_told_that_a_candidate_was_sent_back(

@@ -1,11 +1,14 @@
 """The one file that speaks to Kubernetes, over HTTP."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from kubernetes import client
 
 from k8s.clocks import Clocks
-from k8s.cluster import Cluster, connect
+from k8s.cluster import Cluster, Rest, connect
+from k8s.cluster.rest import ROADS
 from k8s.controller import Controller
 from k8s.errors import BrokenLedger, Conflict, Refused, Unreachable
 from k8s.gauge import Gauge
@@ -176,8 +179,35 @@ def test_without_a_configuration_there_is_no_cluster(
     nowhere = f"{tmp_path}/nowhere"
     place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
     monkeypatch.setattr(place, nowhere)
-    with pytest.raises(Unreachable, match="no cluster"):
+    with pytest.raises(Unreachable, match="No cluster"):
         connect()
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "contexts: 7\ncurrent-context: x"])
+def test_a_configuration_that_is_none_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "config").write_text(text)
+    place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(place, str(tmp_path / "config"))
+    with pytest.raises(
+        Unreachable, match=r"^No cluster is configured \(.+\); look at KUBECONFIG\.$"
+    ):
+        connect()
+
+
+def test_a_server_of_another_tongue_does_not_answer(shelf: Shelf) -> None:
+    """Whoever speaks TLS to one without is told why."""
+    made = client.Configuration(host=f"https://127.0.0.1:{shelf.server_address[1]}")
+    made.retries = False
+    with pytest.raises(Unreachable, match=r"^The API server does not answer \(.*SSL"):
+        Rest(client.ApiClient(made), NAMESPACE).list(ROADS)
+
+
+def test_who_is_not_known_is_told_so(shelf: Shelf, cluster: Cluster) -> None:
+    shelf.stranger = True
+    with pytest.raises(Unreachable, match="does not know you"):
+        cluster.road("glm")
 
 
 def test_a_watch_turns_once_for_a_change(cluster: Cluster) -> None:

@@ -12,8 +12,23 @@ import yaml
 from pydantic.alias_generators import to_camel
 
 from k8s.phases import TRANSITIONS
-from k8s.road import API_VERSION, GROUP, KIND, PLURAL, Outcome, Phase, Role, Spec, Status, parse
+from k8s.road import (
+    API_VERSION,
+    GROUP,
+    KIND,
+    PLURAL,
+    CanaryStep,
+    Mirror,
+    Outcome,
+    Phase,
+    Policy,
+    Role,
+    Spec,
+    Status,
+    parse,
+)
 from k8s.road.resource import render_spec, render_status
+from k8s.road.wire import seconds_of
 from tests.release.roads import Walk
 
 CRD = yaml.safe_load(
@@ -96,3 +111,21 @@ def test_defaults_of_the_schema_are_those_of_the_code() -> None:
     for name in ("attempt", "advanceTo"):
         field = next(each.name for each in fields(Spec) if to_camel(each.name) == name)
         assert SPEC["properties"][name]["default"] == getattr(read, field)
+
+
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [
+        (("mirror",), Policy().mirror),
+        (("canary", "items"), Policy().canary[0]),
+    ],
+)
+def test_rules_on_deadlines_know_what_holds_where_nothing_is_said(
+    place: tuple[str, ...], step: Mirror | CanaryStep
+) -> None:
+    schema = SPEC["properties"]["policy"]["properties"]
+    for name in place:
+        schema = schema[name]
+    (rule,) = schema["x-kubernetes-validations"]
+    said = [seconds_of(each) for each in re.findall(r": '(\w+)'", rule["rule"])]
+    assert said == [step.deadline, step.duration]

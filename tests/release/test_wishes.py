@@ -6,13 +6,14 @@ import pytest
 
 from k8s import waiting, wishes
 from k8s.errors import Refused
-from k8s.road import Pause, Version
+from k8s.road import Outcome, Pause, Verdict, Version
+from k8s.road.order import Order
 from k8s.words import as_markdown, why
 from tests.release.roads import FAILED, PASSED, WAITED, Walk
 
 
-def order(name: str = "v2", **changed: object) -> wishes.Order:
-    return wishes.Order(version=Version(name=name), by="li", **changed)  # type: ignore[arg-type]
+def order(name: str = "v2", **changed: object) -> Order:
+    return Order(version=Version(name=name), by="li", **changed)  # type: ignore[arg-type]
 
 
 def walk_at(step: str) -> Walk:
@@ -41,9 +42,64 @@ def test_a_release_keeps_what_is_known_of_its_version() -> None:
 def test_a_version_cannot_become_another_model() -> None:
     walk = Walk()
     walk.look()
-    other = wishes.Order(version=Version(name="v2", model_digest="sha256:other"))
+    other = Order(version=Version(name="v2", model_digest="0" * 64))
     with pytest.raises(Refused, match="immutable"):
         wishes.release(walk.road, other)
+
+
+def test_the_same_digest_in_another_form_is_no_other_model() -> None:
+    walk = Walk()
+    walk.look()
+    known = walk.road.spec.version("v2")
+    assert known is not None
+    same = Version(name="v2", model_digest=known.model_digest.removeprefix("sha256:"))
+    assert wishes.release(walk.road, Order(version=same))["candidate"] == "v2"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (Order(version=Version(name="V2!")), "no name of a version"),
+        (Order(version=Version(name="v2", image_digest="latest")), "image digest is no SHA-256"),
+        (Order(version=Version(name="v2"), advance_to="soon"), "No step soon; there is evaluate"),
+    ],
+)
+def test_nonsense_is_refused_before_it_is_written(given: Order, told: str) -> None:
+    walk = Walk()
+    walk.look()
+    with pytest.raises(Refused, match=told):
+        wishes.release(walk.road, given)
+
+
+def test_a_candidate_that_waits_to_begin_can_be_taken_back() -> None:
+    walk = Walk()
+    walk.look()
+    walk.wish(candidate="v2", stable="v5").look()
+    assert not walk.status.under_way
+    assert wishes.abort(walk.road, "li")["candidate"] is None
+
+
+def test_a_road_at_which_nobody_has_looked_says_so() -> None:
+    road = Walk().road
+    with pytest.raises(Refused, match="no controller has looked"):
+        wishes.promote(road, "mirror")
+    with pytest.raises(Refused, match="no controller has looked"):
+        wishes.abort(road, "li")
+    assert "no controller has looked" in why(road, 0.0)
+
+
+def test_a_wish_that_no_controller_has_seen_is_told() -> None:
+    walk = Walk()
+    walk.look()
+    assert "No controller has seen" not in why(walk.road, 0.0)
+    assert "No controller has seen" in why(replace(walk.road, generation=99), 0.0)
+
+
+def test_nobody_waits_for_a_step_that_there_is_not() -> None:
+    walk = Walk()
+    walk.look()
+    with pytest.raises(Refused, match="No step soon"):
+        waiting.has_passed(walk.road, "v1", "soon")
 
 
 def test_a_second_release_is_told_of_the_first() -> None:
@@ -109,7 +165,7 @@ def test_a_rollback_goes_to_the_last_good_version() -> None:
 def test_a_rollback_to_nowhere_is_refused() -> None:
     walk = Walk()
     walk.look()
-    with pytest.raises(Refused, match="No former version"):
+    with pytest.raises(Refused, match="nowhere to go back"):
         wishes.rollback(walk.road, None, "li")
     with pytest.raises(Refused, match="v4 is not kept"):
         wishes.rollback(walk.road, "v4", "li")
@@ -178,7 +234,7 @@ def test_who_waits_for_a_version_that_was_sent_back_is_told_why() -> None:
         waiting.has_passed(walk.road, "v2", "canary-10")
     walk = walk_at("canary-1")
     walk.wish(candidate=None).look()
-    with pytest.raises(Refused, match="no longer the road's candidate"):
+    with pytest.raises(Refused, match="not the road's candidate"):
         waiting.has_passed(walk.road, "v2", "canary-10")
 
 
@@ -207,7 +263,7 @@ def test_the_same_release_asked_twice_has_begun() -> None:
     walk = walk_at("mirror")
     assert wishes.has_begun(walk.road, order("v2"))
     assert not wishes.has_begun(walk.road, order("v3"))
-    other = wishes.Order(version=Version(name="v2", model_digest="sha256:other"))
+    other = Order(version=Version(name="v2", model_digest="0" * 64))
     with pytest.raises(Refused, match="immutable"):
         wishes.has_begun(walk.road, other)
 
@@ -225,8 +281,8 @@ def test_only_retired_versions_are_forgotten() -> None:
     wish = wishes.forget(walk.road, ["v2"])
     assert wish["candidate"] is None
     assert [each["name"] for each in wish["versions"]] == ["v1", "v3", "v4", "v5"]
-    for name in ("v1", "v3", "v9"):
-        with pytest.raises(Refused, match="only retired"):
+    for name, told in (("v1", "only retired"), ("v3", "only retired"), ("v9", "knows no v9")):
+        with pytest.raises(Refused, match=told):
             wishes.forget(walk.road, [name])
 
 
@@ -237,3 +293,10 @@ def test_a_verdict_is_told_for_a_merge_request() -> None:
     assert told.startswith("## glm: Canary\n")
     assert "Checks of v2 in canary-1:" in told
     assert "| ⏳ | samples | 3 of 100 requests |  |" in told
+
+
+def test_what_many_checks_say_alike_is_said_once() -> None:
+    walk = walk_at("mirror")
+    silent = [Verdict(check=name, outcome=Outcome.WAIT, message="gone") for name in ("a", "b")]
+    walk.look([*silent, Verdict(check="c", outcome=Outcome.WAIT, message="3 of 100 requests")])
+    assert walk.status.message == "mirror: a, b: gone; c: 3 of 100 requests"
