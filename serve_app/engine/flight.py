@@ -17,6 +17,11 @@ class Flight(Protocol):
         """Whether its tokens are here, so that nothing is won by beginning another before."""
         ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether `draws` would not wait."""
+        ...
+
     def draws(self) -> Draws:
         """Wait for a token for each row of `batch.drawing`; raise whatever broke the step."""
         ...
@@ -36,6 +41,7 @@ class Landed:
 
     result: Draws
     landed: bool = True
+    is_over: bool = True
 
     def draws(self) -> Draws:
         return self.result

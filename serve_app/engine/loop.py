@@ -1,8 +1,10 @@
 """The loop: plan, begin, book, hand out. One thread, and a step always under way.
 
 While a runner computes a step, the next one is planned and begun, so that it never waits for
-Python; only then is the first one read and booked. A runner that computes while it begins is read
-at once, and so is a step whose tokens are here already.
+Python; only then is the first one read and booked. Behind a long step that is done shortly before
+its end, so that who comes meanwhile waits for that step alone; while documents are read, when it is
+over. A runner that computes while it begins is read at once, and so is a step whose tokens are here
+already.
 """
 
 import sys
@@ -13,6 +15,7 @@ from serve_app.engine.answers import Answers, failure
 from serve_app.engine.batch import Batch
 from serve_app.engine.draws import Draws
 from serve_app.engine.flight import Flight, Runner
+from serve_app.engine.nap import Nap
 from serve_app.engine.parcels import Parcel, post
 from serve_app.engine.watch import Watch
 from serve_app.telemetry import log
@@ -21,7 +24,6 @@ _AHEAD = 1  # steps that are begun before the one under way is read
 _FAR_AHEAD = 2  # likewise where so many tokens are told at once that the host may be late
 _MANY = 96  # rows of a step
 _SWITCH_S = 0.0005  # Python's own 5 ms, for which a busy event loop keeps others off, are a step
-_LONG = 2048  # tokens of a step that leave time to plan the next one when it is over
 _FAILURES = 8  # requests in a row that fail alone: it is not they who are broken
 
 
@@ -33,6 +35,7 @@ class Loop:
         self._answers = answers
         self._watch = watch
         self._flights: deque[tuple[Batch, Flight]] = deque()  # oldest first
+        self._nap = Nap()
         self._failures = 0  # since something was computed last
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
 
@@ -73,19 +76,16 @@ class Loop:
         ahead = self._ahead(batch)
         while len(self._flights) > ahead:
             self._land()
+        if self._flights and self._nap.suits(batch):
+            self._nap.take(*self._flights[-1])
 
     def _ahead(self, batch: Batch) -> int:
-        """Steps that may be left under way while the next one is planned.
-
-        Behind a long step nothing is begun, nor while a document is read, for a long one would
-        follow: who comes meanwhile should wait for the step under way alone.
-        """
+        """Steps that may be left under way while the next one is planned."""
         landed = any(flight.landed for _, flight in self._flights)
-        if not batch or landed or batch.is_drafted:
+        if not batch or landed or batch.is_drafted or batch.reads_documents:
             return 0
-        if batch.chunk_tokens >= _LONG or batch.reads_documents:
-            return 0
-        return _AHEAD if len(batch.decodes) < _MANY else _FAR_AHEAD
+        many = len(batch.decodes) >= _MANY and not self._nap.suits(batch)
+        return _FAR_AHEAD if many else _AHEAD
 
     def _begin(self, batch: Batch) -> None:
         """Begin a step; if that fails, book what is under way and look for what broke it."""
@@ -113,6 +113,7 @@ class Loop:
                 self._take(each)
         else:
             self._watch.end()
+            self._nap.learn(batch, self._watch.last_s)
             self._book(batch, draws)
 
     def _drop_flights(self) -> list[Batch]:

@@ -25,6 +25,7 @@ class Flight:
     """A step under way; its tokens are plain words."""
 
     landed = False
+    is_over = True
 
     def __init__(self, rows: int, lands: float) -> None:
         self._rows = rows

@@ -167,6 +167,10 @@ class Underway:
     def landed(self) -> bool:
         return any(row.sequence.by_host for row in self.batch.drawing)
 
+    @property
+    def is_over(self) -> bool:
+        return True
+
     def draws(self) -> Draws:
         held = self.batch.held()
         if not held:

@@ -41,6 +41,7 @@ class Heard:
         self._number = number
         self._notes = notes
         self.landed = flight.landed
+        self.is_over = flight.is_over
 
     def draws(self) -> Draws:
         self._notes.append(f"read {self._number}")
@@ -64,6 +65,7 @@ class Nowhere:
     """A step that broke while it was computed."""
 
     landed = False
+    is_over = True
 
     def draws(self) -> Draws:
         raise RuntimeError("no such step")

@@ -1,12 +1,14 @@
 """Each kernel against its plain twin, in float32, with fresh numbers."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
-from serve_app.engine.gpu.far import Chunk, look_far
+from serve_app.engine.gpu import far
+from serve_app.engine.gpu.far import GRAIN, Chunk, borders, look_far
 from serve_app.engine.gpu.kernels import chunks as chunk_kernel
 from serve_app.engine.gpu.kernels import decode as decode_kernel
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks, plain_look_with_chunks
@@ -218,8 +220,11 @@ def exactly(
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("start", [0, 37])
-def test_past_and_chunk_looked_at_apart_are_as_looked_at_together(start: int, scaled: bool) -> None:
+@pytest.mark.parametrize("start", [0, 37, 48])
+def test_past_and_chunk_looked_at_apart_are_as_looked_at_together(
+    start: int, scaled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(far, "GRAIN", 8)
     heads, count = HEADS[0], 20
     line = lines(heads, [start + count - 1], 4)
     kept = kept_for(line, heads, 4, scaled=scaled)
@@ -228,6 +233,12 @@ def test_past_and_chunk_looked_at_apart_are_as_looked_at_together(start: int, sc
     out = torch.full((count, heads.queries * heads.width), math.nan)
     look_far(query, Chunk(0, start, count, 0), line.table, heads, kept, out=out, attend=exactly)
     close(out, plain_look_with_chunks(query, plan, heads, kept))
+
+
+def test_a_past_of_any_length_is_cut_into_pieces_of_a_few_lengths() -> None:
+    cuts = [borders(grains * GRAIN) for grains in range(513)]
+    assert [cut[-1] for cut in cuts] == [grains * GRAIN for grains in range(513)]
+    assert len({end - begin for cut in cuts for begin, end in pairwise(cut)}) == 10
 
 
 @pytest.mark.parametrize("rows", [1, 3, 16])

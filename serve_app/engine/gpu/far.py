@@ -1,21 +1,26 @@
 """Attention of long chunks by cuDNN, which comes with torch and is half as fast again as our own.
 
 It knows neither pages nor a chunk with a past: keys and values are gathered, which costs little
-beside so many looks, and past and chunk are looked at apart and merged by their weights.
+beside so many looks, and past and chunk are looked at apart and merged by their weights. It also
+plans each pair of lengths when it first sees it, which can take as long as a short step: so the
+past is looked at in pieces of few different lengths.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from serve_app.engine.gpu.kernels.decode import gather
 from serve_app.engine.gpu.step import Heads, Kept
 
 LEAST_TOKENS = 2048  # of a chunk
 LEAST_SEEN = 4096  # tokens that its last one sees
+GRAIN = 256  # tokens: lengths are multiples of it
 
 # Queries [1, H, n, d], keys and values [1, K, L, d], causal, scale -> seen [1, H, n, d] and
 # log of the sum of weights [1, H, n].
@@ -66,19 +71,48 @@ def look_far(
     out: Tensor,
     attend: Attend = by_cudnn,
 ) -> None:
-    """Look with a chunk's part of `query` [T, H, d]; fill its part of `out` [T, H * d]."""
+    """Look with a chunk's part of `query` [T, H, d]; fill its part of `out` [T, H * d].
+
+    Looks begin and end at whole grains: beside the chunk's own queries others are computed, up to
+    a grain before and behind, and dropped.
+    """
     its = slice(chunk.line, chunk.line + chunk.count)
-    asks = query[its].transpose(0, 1)[None]  # [1, H, n, d]
-    end = chunk.start + chunk.count
-    both = gather(kept, table[chunk.seat], end, query.dtype)[:, None]  # [2, 1, K, end, d]
-    key, value = both[..., chunk.start :, :]
-    seen, sums = attend(asks, key, value, True, heads.scale)
-    if chunk.start:
-        key, value = both[..., : chunk.start, :]
-        before, before_sums = attend(asks, key, value, False, heads.scale)
-        share = torch.sigmoid(before_sums - sums)[..., None].to(seen.dtype)
-        seen = torch.lerp(seen, before, share)
-    out[its] = seen[0].transpose(0, 1).flatten(1)
+    begin, end = chunk.start // GRAIN * GRAIN, chunk.start + chunk.count
+    before, behind = chunk.start - begin, -end % GRAIN
+    asks = pad(query[its].transpose(0, 1), (0, 0, before, behind))[None]  # [1, H, m, d]
+    pages = table[chunk.seat]
+    key, value = pad(_read(kept, pages, begin, end, query.dtype), (0, 0, 0, behind))
+    looks = [attend(asks, key, value, True, heads.scale)]
+    for here, there in pairwise(borders(begin)):
+        key, value = _read(kept, pages, here, there, query.dtype)
+        looks.append(attend(asks, key, value, False, heads.scale))
+    seen = _merged(looks)[0, :, before : before + chunk.count]
+    out[its] = seen.transpose(0, 1).flatten(1)
+
+
+def borders(tokens: int) -> list[int]:
+    """Cut whole grains into pieces of 1, 2, 4, ... grains, the longest first."""
+    bits = reversed(range((tokens // GRAIN).bit_length()))
+    pieces = [GRAIN << bit for bit in bits if tokens // GRAIN >> bit & 1]
+    return [*accumulate(pieces, initial=0)]
+
+
+def _read(kept: Kept, pages: Tensor, begin: int, end: int, dtype: torch.dtype) -> Tensor:
+    """Keys and values of some tokens side by side: [2, 1, K, end - begin, d]."""
+    first = begin // kept.page_tokens
+    skipped = begin - first * kept.page_tokens
+    both = gather(kept, pages[first:], end - begin + skipped, dtype)
+    return both[:, None, :, skipped:]
+
+
+def _merged(looks: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Put looks of the same queries together by the sums of their weights."""
+    seen, sums = looks[0]
+    whole = seen.float()
+    for part, part_sums in looks[1:]:
+        whole = torch.lerp(whole, part.float(), torch.sigmoid(part_sums - sums)[..., None])
+        sums = torch.logaddexp(sums, part_sums)
+    return whole.to(seen.dtype)
 
 
 @cache

@@ -44,6 +44,10 @@ class Letter:
             self._arrived = torch.Event(numbers.device, blocking=True)
             self._arrived.record()
 
+    @property
+    def is_here(self) -> bool:
+        return self._arrived is None or self._arrived.query()
+
     def read(self) -> list[int]:
         """Wait until the numbers are here."""
         if self._arrived is not None:

@@ -45,6 +45,10 @@ class Flight:
     landed: bool = False  # the host drew some of its tokens, and needs them to draw the next
     drafted: Sequence[Row] = ()  # rows that draw, if any of them had a draft
 
+    @property
+    def is_over(self) -> bool:
+        return self.letter.is_here
+
     def draws(self) -> Draws:
         """Wait for the step's tokens."""
         tokens = [None if token < 0 else token for token in self.letter.read()]
