@@ -32,6 +32,7 @@ from k8s.world import World
 class _Memory:
     """What a controller knows of a road beyond its status; it may be lost at any time."""
 
+    uid: str
     gauge: Gauge
     look: Look | None = None
     recorded: int = 0  # the last transition that is in the ledger
@@ -64,7 +65,7 @@ class Controller:
         if road is None:
             self._memories.pop(name, None)
             return None
-        memory = self._memories.setdefault(name, _Memory(self._new_gauge()))
+        memory = self._remembered(road)
         ready = self._world.ready(named(road))
         look = self._clocks.look()
         decided = self._decided(road, ready, memory, look)
@@ -79,6 +80,13 @@ class Controller:
         self._at("recorded", road, moved=moved)
         self._tell(road, memory)
         return road
+
+    def _remembered(self, road: Road) -> _Memory:
+        """Of this very road: one that was made anew under the same name begins anew."""
+        memory = self._memories.get(road.name)
+        if memory is None or memory.uid != road.uid:
+            memory = self._memories[road.name] = _Memory(road.uid, self._new_gauge())
+        return memory
 
     def _at(self, act: str, road: Road, *, moved: bool) -> None:
         if moved:

@@ -1,10 +1,13 @@
 """The controller in a world in memory: what is written, in which order, and what survives."""
 
+from dataclasses import replace
+
 import pytest
 
 from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
 from k8s.road import Outcome, Phase, Policy
+from tests.release.roads import road_of
 from tests.release.worlds import HEALTHY, SICK, Crash, Town
 
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
@@ -203,6 +206,21 @@ def test_who_leads_again_goes_on_after_what_another_wrote(town: Town) -> None:
     assert town.walk().phase is Phase.PROMOTED
     town.settle()
     assert len(town.world.ledger) == town.world.resource.status.transitions
+    verify(town.world.ledger)
+
+
+def test_a_road_made_anew_under_the_same_name_is_another_one(town: Town) -> None:
+    """Nobody looks in between: the loop asks for no road that is not there."""
+    at(town, "mirror")
+    town.world.restarted["v2"] = 1
+    before = len(town.world.ledger)
+    town.world.resource = replace(road_of(), uid="another", resource_version="anew")
+    town.settle()
+    at(town, "mirror")
+    town.look(after=2)
+    assert town.world.resource.status.step == "mirror"
+    own = [each.body for each in town.world.ledger[before:]]
+    assert [each["to"] for each in own] == ["Stable", "Evaluating", "Mirroring"]
     verify(town.world.ledger)
 
 
