@@ -78,16 +78,33 @@ def test_a_killed_container_comes_back_by_itself(whole: Cluster, url: str) -> No
     assert mended(whole, seen)
 
 
-def test_a_container_out_of_memory_comes_back_by_itself(whole: Cluster, url: str) -> None:
-    def devour() -> None:
-        """More than the limit, in the pod; whoever is killed for it, the pod serves again."""
-        script = "import sys; held = [bytearray(2**28) for _ in range(64)]"
-        whole.kubectl("exec", pod(whole), "--", "sh", "-c", f'python3 -c "{script}" || true')
+def devour(cluster: Cluster, before: str = "pass") -> None:
+    """More memory than the limit allows, in the pod; the kernel kills somebody for it."""
+    script = f"{before}; held = [bytearray(2**28) for _ in range(64)]"
+    cluster.kubectl("exec", pod(cluster), "--", "sh", "-c", f'python3 -c "{script}" || true')
 
-    with outage.of(url, devour, watch_s=WATCH_S) as seen:
+
+def test_a_process_that_is_killed_for_its_memory_is_all_that_is_lost(
+    whole: Cluster, url: str
+) -> None:
+    with outage.of(url, lambda: devour(whole), watch_s=WATCH_S) as seen:
         pass
 
-    outage.note(seen.row("out of memory in the only pod"))
+    outage.note(seen.row("a process of the only pod out of memory"))
+    assert mended(whole, seen)
+
+
+def test_a_container_that_is_killed_for_its_memory_comes_back_by_itself(
+    whole: Cluster, url: str
+) -> None:
+    name = pod(whole)
+    first_to_go = "open('/proc/1/oom_score_adj', 'w').write('1000')"
+    with outage.of(url, lambda: devour(whole, first_to_go), watch_s=WATCH_S) as seen:
+        pass
+
+    outage.note(seen.row("the container of the only pod out of memory"))
+    (container,) = whole.get("pod", name)["status"]["containerStatuses"]
+    assert container["lastState"]["terminated"]["reason"] == "OOMKilled"
     assert mended(whole, seen)
 
 
