@@ -97,9 +97,11 @@ def abort(road: Road, by: str) -> Wish:
 
 def asked_for(road: Road) -> str | None:
     """The candidate on its way, or the one that waits to begin."""
-    status = road.status
-    asked = status.candidate if status.under_way else road.spec.candidate
-    return None if asked == status.stable else asked
+    spec, status = road.spec, road.status
+    if status.under_way:
+        return status.candidate
+    over = {status.stable, *(e.version for e in status.refused if e.attempt >= spec.attempt)}
+    return None if spec.candidate in over else spec.candidate
 
 
 def rollback(road: Road, to: str | None, by: str) -> Wish:

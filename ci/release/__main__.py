@@ -84,6 +84,18 @@ def warm(
 
 
 @app.command()
+def settle(
+    version: str,
+    *,
+    status: Annotated[str, typer.Option(envvar="CI_JOB_STATUS", help="Of the job that ends.")],
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds.")] = 10.0,
+) -> None:
+    """Take a candidate home whose job has not succeeded, not at its deadline but now."""
+    if status != "success":
+        act.abort(version=version, timeout_s=timeout_s)
+
+
+@app.command()
 def keep(*, timeout: Timeout = "20m") -> None:
     """Make pods follow roles: warm ones stay, cold ones are suspended, retired ones go."""
     _, road = find(None, None, None)

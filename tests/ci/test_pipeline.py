@@ -112,6 +112,12 @@ def test_whatever_fails_on_the_road_is_taken_back() -> None:
     assert {each["job"] for each in needs(abort)} == set(ROAD)
 
 
+@pytest.mark.parametrize("name", ROAD)
+def test_a_step_that_fails_takes_its_own_candidate_home(name: str) -> None:
+    """The job `abort` cannot, where a tool starts it only when all before it have ended."""
+    assert JOBS[name]["after_script"] == ['python3 -m ci.release settle "$VERSION"']
+
+
 @pytest.mark.parametrize("name", [*ROAD, "abort", "rollback", "retention", "withdraw"])
 def test_what_moves_users_is_protected_and_never_interrupted(name: str) -> None:
     job = JOBS[name]

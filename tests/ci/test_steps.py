@@ -130,6 +130,29 @@ def test_nothing_is_installed_that_may_not_begin(
         calls()
 
 
+@pytest.mark.parametrize(
+    ("ended", "candidate"), [("success", "v2"), ("failed", None), ("canceled", None)]
+)
+def test_a_job_that_has_not_succeeded_takes_its_candidate_home(
+    adopted: Controller,
+    cluster: Cluster,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ended: str,
+    candidate: str | None,
+) -> None:
+    monkeypatch.setenv("CI_JOB_STATUS", ended)
+    cluster.wish("glm", {"candidate": "v2"}, "test")
+    adopted.reconcile("glm")
+
+    done = step("settle", "v2", "--timeout", "0.1")
+
+    assert isinstance(done.exception, Refused) is (ended != "success"), "nobody has carried it out"
+    road = cluster.road("glm")
+    assert road is not None
+    assert road.spec.candidate == candidate
+
+
 def releases(*names: str) -> str:
     return json.dumps([{"name": f"glm-{name}", "chart": "glm-model-0.1.0"} for name in names])
 

@@ -79,6 +79,14 @@ def test_a_candidate_that_waits_to_begin_can_be_taken_back() -> None:
     assert wishes.abort(walk.road, "li")["candidate"] is None
 
 
+def test_a_candidate_that_was_sent_home_is_asked_for_no_more() -> None:
+    walk = walk_at("canary-1")
+    assert wishes.asked_for(walk.road) == "v2"
+    walk.look(FAILED)
+    assert walk.road.spec.candidate == "v2"
+    assert wishes.asked_for(walk.road) is None
+
+
 def test_a_road_at_which_nobody_has_looked_says_so() -> None:
     road = Walk().road
     with pytest.raises(Refused, match="no controller has looked"):
