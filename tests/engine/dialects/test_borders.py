@@ -106,6 +106,27 @@ def test_the_borders_of_tokens_change_nothing(
 
 
 @pytest.mark.parametrize("name", CALLS)
+@given(answer=answers, data=st.data())
+def test_several_tokens_at_once_say_what_they_say_one_by_one(
+    name: str, answer: list[str], data: st.DataObject
+) -> None:
+    how, tokens = manner(name), cut(coarse(name, answer), data)
+    ids = [100 + n if isinstance(token, bytes) else token for n, token in enumerate(tokens)]
+    spoken = dict(zip(ids, tokens, strict=True))
+    transcript = Transcript({n: its for n, its in spoken.items() if isinstance(its, bytes)}, how)
+    at = data.draw(st.lists(st.integers(0, len(ids)), max_size=4))
+    parts = [ids[i:j] for i, j in pairwise(sorted({0, *at, len(ids)}))]
+    pieces = [piece for part in parts for piece in transcript.add_all(part)]
+    found, wanted = joined([*pieces, *transcript.close()]), said(how, tokens)
+    assert found == joined(wanted)
+    assert places_of(pieces) <= places_of(wanted)
+
+
+def places_of(pieces: list[Piece]) -> set[int]:
+    return {place for piece in pieces for place in getattr(piece, "places", ())}
+
+
+@pytest.mark.parametrize("name", CALLS)
 @given(answer=answers)
 def test_no_letter_is_lost(name: str, answer: list[str]) -> None:
     """What is not a mark or a blank beside one is content, thought, a name or an argument."""
