@@ -68,6 +68,16 @@ def verify(records: Sequence[Record]) -> None:
         previous = record.hash
 
 
+def complete(records: Sequence[Record], road: Road) -> None:
+    """Raises BrokenLedger where the last records are missing: who cuts the end breaks no chain."""
+    told = max((e.body["transition"] for e in records if e.body["uid"] == road.uid), default=0)
+    if told < road.status.transitions:
+        raise BrokenLedger(
+            f"the ledger ends at transition {told} of {road.status.transitions}: its last records "
+            "were taken away, or no controller has written them yet"
+        )
+
+
 def missing(road: Road, head: Record | None) -> Iterable[Record]:
     """Records of transitions that the status tells of and the ledger does not, in order.
 

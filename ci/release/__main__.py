@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,12 +17,16 @@ import yaml
 from ci.release import charts, image, retention, warmth
 from k8s import wishes
 from k8s.cli import act
-from k8s.cli.place import find
-from k8s.errors import ReleaseError
-from k8s.road import Road, Version
+from k8s.cli.place import find, read
+from k8s.errors import Refused, ReleaseError
+from k8s.phases import plan_of
+from k8s.road import Road, Role, Version
 from k8s.road.order import Order
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+STEPS = ["evaluate", "mirror", "canary-1", "canary-10", "canary-50"]
+"""Those that have a job each."""
 
 Values = Annotated[Path, typer.Option(envvar="RELEASE_VALUES", help="What a tag releases.")]
 Timeout = Annotated[str, typer.Option(envvar="START_TIMEOUT", help="Until a version answers.")]
@@ -98,19 +102,31 @@ def settle(
 @app.command()
 def keep(*, timeout: Timeout = "20m") -> None:
     """Make pods follow roles: warm ones stay, cold ones are suspended, retired ones go."""
-    _, road = find(None, None, None)
+    cluster, road = find(None, None, None)
     installed = charts.installed() & {each.name for each in road.spec.versions}
     suspended = set(filter(charts.is_suspended, installed))
+    acts: dict[str, Callable[[str], None]] = {  # to wake takes long, so that comes last
+        "remove": charts.uninstall,
+        "suspend": charts.suspend,
+        "wake": lambda version: charts.wake(version, timeout),
+    }
     plan = retention.plan(road.status, installed, suspended)
-    for version in plan.wake:
-        charts.wake(version, timeout)
-    for version in plan.suspend:
-        charts.suspend(version)
-    for version in plan.remove:
-        charts.uninstall(version)
-    if plan.forget:
-        act.forget(versions=list(plan.forget))
+    for kind, act_on in acts.items():
+        for version in getattr(plan, kind):
+            now = retention.plan(read(cluster, road.name).status, installed, suspended)
+            if version in getattr(now, kind):  # a rollback may have come between
+                act_on(version)
+    _forget(plan.forget)
     typer.echo(f"{road.name}: {plan}")
+
+
+def _forget(retired: Collection[str]) -> None:
+    """Those that are gone, and retired still."""
+    _, road = find(None, None, None)
+    roles = {each.name: each.role for each in road.status.versions}
+    gone = [each for each in retired if roles.get(each) is Role.RETIRED]
+    if gone:
+        act.forget(versions=gone)
 
 
 @app.command()
@@ -121,7 +137,10 @@ def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "
 
 
 def _may_begin(road: Road, version: str, digest: str) -> None:
-    """Raises Refused before anything is installed: a hold, another release, another image."""
+    """Raises Refused before anything is installed: a hold, another release, other steps."""
+    steps = [each.name for each in plan_of(road.spec.policy)]
+    if os.environ.get("CI_COMMIT_TAG") and steps != STEPS:
+        raise Refused(f"The policy has the steps {steps}, the pipeline jobs for {STEPS}.")
     order = Order(version=Version(name=version, image_digest=digest))
     if not wishes.has_begun(road, order):
         wishes.release(road, order)
@@ -139,8 +158,10 @@ def _signed_in(given: Mapping[str, str]) -> Iterator[None]:
         file.touch(mode=0o600)
         file.write_text(image.credentials(*(given[name] for name in names)), encoding="utf-8")
         os.environ["DOCKER_CONFIG"] = folder
-        yield
-        del os.environ["DOCKER_CONFIG"]
+        try:
+            yield
+        finally:
+            del os.environ["DOCKER_CONFIG"]
 
 
 def _report(file: str, **variables: str) -> None:

@@ -1,6 +1,7 @@
 """The command that stays until a step has passed."""
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from k8s.cli.keep import keep_verdict
 from k8s.cli.options import Out, Patience
 from k8s.cli.place import on_road, read
-from k8s.errors import Refused
+from k8s.errors import Refused, Unreachable
 
 if TYPE_CHECKING:
     from k8s.cluster import Cluster
@@ -42,7 +43,8 @@ def wait(
             if waiting.has_passed(road, version, step):
                 return
             time.sleep(_EVERY_S)
-            road = read(cluster, road.name)
+            with suppress(Unreachable):  # for a while; only the time that is over ends the waiting
+                road = read(cluster, road.name)
     finally:
         keep_verdict(road, out)
     raise Refused(f"{version} has not passed {step} in {timeout_s:.0f} s: {told}")

@@ -72,6 +72,9 @@ def history(
     cluster: "Cluster",
     road: "Road",
     *,
+    digests: Annotated[
+        bool, typer.Option("--digests", help="Of model, image, chart, configuration and report.")
+    ] = False,
     output: As = Output.TEXT,
 ) -> None:
     """Show the ledger: who released what, on which verdicts. A broken chain is an error.
@@ -82,13 +85,14 @@ def history(
 
     records = cluster.records(road.name)
     ledger.verify(records)
+    ledger.complete(records, road)
     if output is Output.JSON:
         for record in records:
             typer.echo(record.line())
         return
     from k8s.cli import show
 
-    show.screen().print(show.history(records))
+    show.screen().print((show.digests if digests else show.history)(records))
 
 
 @on_road

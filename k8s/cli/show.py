@@ -21,6 +21,7 @@ COLOURS: Final[Mapping[str, str]] = {
     Phase.ABORTED: "red",
 }
 _UNDER_WAY: Final = "cyan"
+_SHOWN: Final = 12  # characters of a digest
 _UNFOLDED: Final = 500  # columns where nobody looks: a line is a line for grep
 
 
@@ -60,7 +61,7 @@ def _versions(road: Road) -> Table:
     )
     for each in road.status.versions:
         version, kept = road.spec.version(each.name), road.status.kept(each.name)
-        digest = version.model_digest.removeprefix("sha256:")[:12] if version else ""
+        digest = version.model_digest.removeprefix("sha256:")[:_SHOWN] if version else ""
         table.add_row(
             each.name,
             str(each.role),
@@ -92,6 +93,19 @@ def history(records: Sequence[Record]) -> Table:
         table.add_row(
             str(record.number), body["at"][:19], to, body["version"], what, Text(body["by"])
         )
+    return table
+
+
+def digests(records: Sequence[Record]) -> Table:
+    """What each transition was about, as an auditor compares it."""
+    names = ("modelDigest", "imageDigest", "chartVersion", "configDigest", "evaluationDigest")
+    table = _table(
+        "no", "to", "version", "model", "image", "chart", "configuration", "report", "by"
+    )
+    for record in records:
+        body = record.body
+        what = (str(body.get(name, "")).removeprefix("sha256:")[:_SHOWN] for name in names)
+        table.add_row(str(record.number), body["to"], body["version"], *what, Text(body["by"]))
     return table
 
 

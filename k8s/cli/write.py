@@ -2,13 +2,14 @@
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
 from k8s.cli.options import Output
 from k8s.cli.place import read
-from k8s.errors import Conflict, Refused
+from k8s.errors import Conflict, Refused, Unreachable
 
 if TYPE_CHECKING:
     from k8s.cluster import Cluster
@@ -58,20 +59,25 @@ def go_home(
     Who had no share yet is home when nothing is under way any more.
     """
     home = wish.get("rollbackTo") or wish["stable"]
-    began = time.monotonic()
-    cluster.wish(road.name, dict(wish), _MANAGER)
-    while (took_s := time.monotonic() - began) < timeout_s:
-        if _is_home(cluster, road.name, home):
+    began, took_s, written = time.monotonic(), 0.0, False
+    while took_s <= timeout_s:
+        with suppress(Unreachable):  # an API server that is gone for a moment stops nobody
+            written = written or bool(cluster.wish(road.name, dict(wish), _MANAGER))
+        took_s = time.monotonic() - began
+        if written and _is_home(cluster, road.name, home):
             told = {"road": road.name, "stable": home, "seconds": round(took_s, 3)}
             plain = f"{home} has all traffic, {took_s:.2f} s after it was asked for"
             typer.echo(json.dumps(told) if output is Output.JSON else plain)
             return
         time.sleep(_EVERY_S)
-    raise Refused(f"{home} was asked for, but has not all traffic after {timeout_s:.0f} s.")
+    said = "was asked for, but has not all traffic" if written else "could not be asked for"
+    raise Refused(f"{home} {said} after {timeout_s:.0f} s.")
 
 
 def _is_home(cluster: "Cluster", road: str, home: str) -> bool:
     from k8s.road.route import share_of
 
-    whole = share_of(cluster.route(road), home) == 1.0
-    return whole and not read(cluster, road).status.under_way
+    with suppress(Unreachable):
+        whole = share_of(cluster.route(road), home) == 1.0
+        return whole and not read(cluster, road).status.under_way
+    return False

@@ -15,7 +15,8 @@ from k8s.evaluation.golden import Question
 from k8s.road.pins import VERSION_HEADER
 
 _TIMEOUT: Final = httpx.Timeout(120, connect=10)  # seconds; a cold model takes its time
-_BLOCKED: Final = "content_filter"
+BLOCKED: Final = "content_filter"
+"""How an answer ends that a guard has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ def _refused(question: Question, status: int, body: bytes) -> Answer:
         code = json.loads(body)["error"]["code"]
     except (ValueError, KeyError, TypeError):
         code = ""
-    if code == _BLOCKED:
-        return Answer(question.id, finish=_BLOCKED)
+    if code == BLOCKED:
+        return Answer(question.id, finish=BLOCKED)
     return Answer(question.id, error=f"HTTP {status} {code}".strip())
 
 

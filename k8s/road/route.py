@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from k8s.road.pins import header_match, places
-from k8s.road.resource import GROUP, Road
+from k8s.road.resource import API_VERSION, GROUP, KIND, Road
 from k8s.road.status import WHOLE
 
 PORT: Final = 8000
@@ -133,8 +133,8 @@ def _backend(version: str, weight: int) -> dict[str, Any]:
 
 def _owner(road: Road) -> dict[str, Any]:
     return {
-        "apiVersion": f"{GROUP}/v1alpha1",
-        "kind": "ModelRoad",
+        "apiVersion": f"{GROUP}/{API_VERSION}",
+        "kind": KIND,
         "name": road.name,
         "uid": road.uid,
         "controller": True,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ci.release.__main__ import STEPS
 from k8s.phases import plan_of
 from k8s.road import Policy
 from serve_app.models import manifest
@@ -98,6 +99,10 @@ def test_every_job_finds_what_it_needs_before_it(kind: str) -> None:
 def test_a_release_takes_the_steps_of_the_road_one_after_the_other() -> None:
     for before, after in pairwise(ROAD):
         assert [each["job"] for each in needs(JOBS[after])] == [before]
+
+
+def test_every_step_has_its_job() -> None:
+    assert ["deploy", *STEPS, "promote"] == list(ROAD)
 
 
 def test_nothing_is_deployed_that_was_not_checked_and_tested() -> None:

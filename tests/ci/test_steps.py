@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ci.release.__main__ import app
+from k8s.cli.place import read
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
@@ -153,6 +154,22 @@ def test_a_job_that_has_not_succeeded_takes_its_candidate_home(
     assert road.spec.candidate == candidate
 
 
+def test_a_road_with_other_steps_than_the_pipeline_has_jobs_is_refused(
+    desk: Path,
+    adopted: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CI_COMMIT_TAG", "v43")
+    programs(helm={})
+    assert step("deploy", "v43", *IMAGE).exit_code == 0
+    cluster.wish("glm", {"policy": {"mirror": {"percent": 0}}}, "test")
+    refused = step("deploy", "v43", *IMAGE)
+    assert isinstance(refused.exception, Refused)
+    assert "pipeline jobs for" in refused.exception.message
+
+
 def releases(*names: str) -> str:
     return json.dumps([{"name": f"glm-{name}", "chart": "glm-model-0.1.0"} for name in names])
 
@@ -176,6 +193,31 @@ def test_what_a_road_has_retired_is_uninstalled_and_forgotten(
     assert road is not None
     assert road.spec.version("v2") is None
     assert road.spec.version("v1") is not None
+
+
+def test_a_version_that_a_rollback_has_chosen_meanwhile_is_not_uninstalled(
+    adopted: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the plan and the act: somebody releases again what was retired."""
+    cluster.wish("glm", {"candidate": "v2"}, "test")
+    adopted.reconcile("glm")
+    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
+    adopted.reconcile("glm")
+    calls = programs(helm={"list": releases("v1", "v2"), "get values": "{}"})
+    hold = cluster.road("glm").status.hold.id  # type: ignore[union-attr]
+    again = {"candidate": "v2", "attempt": 2, "rollbackTo": None, "liftHold": hold}
+
+    def meanwhile(*given: Any) -> Any:
+        cluster.wish("glm", again, "test")
+        adopted.reconcile("glm")
+        return read(*given)
+
+    monkeypatch.setattr("ci.release.__main__.read", meanwhile)
+    assert step("keep").exit_code == 0
+    assert not [call for call in calls() if "uninstall" in call]
 
 
 @pytest.mark.parametrize(

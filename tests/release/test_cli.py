@@ -1,6 +1,7 @@
 """`kubectl glm`, as it is typed."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from k8s.cli import app
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
-from k8s.errors import Refused
+from k8s.errors import Refused, Unreachable
 from k8s.gauge import Gauge
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
@@ -22,6 +23,12 @@ from tests.release.api_server import Shelf
 from tests.release.conftest import ROADS, SERVICES
 from tests.release.worlds import AtOnce, World
 
+NOTES = Path(__file__).parents[2].glob("helm/*/templates/NOTES.txt")
+COMMANDS_IN_NOTES = [
+    re.sub(r"\{\{ \$ns \}\}", "-n models", re.sub(r"\{\{ \.\S+ \}\}", "v1", found))
+    for path in NOTES
+    for found in re.findall(r"kubectl glm (.+)", path.read_text(encoding="utf-8"))
+]
 COMMANDS = (
     "status", "release", "promote", "pause", "resume", "abort", "rollback", "wait", "history",
     "diff", "events", "why", "forget",
@@ -177,6 +184,51 @@ def test_where_nobody_looks_every_line_stays_whole(controller: Controller) -> No
     lines = typed("history").output.splitlines()
     assert [line.split()[0] for line in lines] == ["no", "1", "2"]
     assert not set("┃│━") & set("".join(lines))
+
+
+def test_an_auditor_sees_what_was_released(controller: Controller) -> None:
+    words = ("--image-digest", "1" * 64, "--config-digest", "2" * 64, "--chart-version", "1.2.3")
+    assert typed("release", "v3", *words).exit_code == 0
+    controller.reconcile("glm")
+    row = typed("history", "--digests").output.splitlines()[-1].split()
+    assert row[1:3] == ["Evaluating", "v3"]
+    assert row[4:7] == ["1" * 12, "1.2.3", "2" * 12]
+
+
+@pytest.mark.parametrize("command", COMMANDS_IN_NOTES)
+def test_what_notes_tell_to_type_can_be_typed(command: str) -> None:
+    assert typed(*command.split(), "--help").exit_code == 0
+
+
+def test_nobody_waits_in_vain_because_the_api_server_was_gone_for_a_moment(
+    controller: Controller, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    moments = iter((True, True, False))
+    monkeypatch.setattr(
+        "k8s.cli.follow.time.sleep", lambda _: setattr(shelf, "stranger", next(moments, False))
+    )
+    waited = typed("wait", "mirror", "--version", "v2", "--timeout", "0.5")
+    assert isinstance(waited.exception, Refused), "its time is over, and nothing else"
+
+
+def test_a_way_back_is_asked_for_until_the_api_server_hears_it(
+    controller: Controller, shelf: Shelf, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    wish, deaf = Cluster.wish, iter((True, True))
+
+    def late(self: Cluster, *words: Any) -> Any:
+        if next(deaf, False):
+            raise Unreachable("gone for a moment")
+        made = wish(self, *words)
+        controller.reconcile("glm")
+        return made
+
+    monkeypatch.setattr(Cluster, "wish", late)
+    assert typed("rollback", "--timeout", "5").exit_code == 0
 
 
 def test_with_two_roads_one_must_be_named(controller: Controller, shelf: Shelf) -> None:

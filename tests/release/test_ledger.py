@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s.errors import BrokenLedger
-from k8s.ledger import Record, missing, read, verify
+from k8s.ledger import Record, complete, missing, read, verify
 from tests.release.roads import Walk, digest_of
 
 
@@ -86,3 +86,12 @@ def test_a_record_that_was_written_anew_does_not_fit() -> None:
     book[1] = replace(book[1], body={**book[1].body, "by": "nobody"})
     with pytest.raises(BrokenLedger, match="record 3 does not follow"):
         verify(book)
+
+
+def test_an_end_that_was_cut_off_is_seen_though_the_chain_holds() -> None:
+    walk = Walk().to("canary-10")
+    book = records(walk)
+    complete(book, walk.road)
+    verify(book[:-1])
+    with pytest.raises(BrokenLedger, match="ends at transition 4 of 5"):
+        complete(book[:-1], walk.road)
