@@ -13,7 +13,8 @@ TREASURES = {"*", "secrets", "pods/exec", "serviceaccounts/token", "roles", "rol
 
 @pytest.fixture(scope="module")
 def platform() -> list[Object]:
-    return objects("glm-platform", DEFAULT)
+    """With everybody who has an account."""
+    return objects("glm-platform", DEFAULT, "--set=scorer.enabled=true")
 
 
 def test_nothing_holds_for_the_whole_cluster(platform: list[Object]) -> None:
@@ -52,7 +53,7 @@ def test_each_role_is_bound_to_its_own_account_alone(platform: list[Object]) -> 
         for each in of_kind("RoleBinding", platform)
     }
 
-    assert bound == {name: [name] for name in ("glm-controller", "glm-evaluator")}
+    assert bound == {name: [name] for name in ("glm-controller", "glm-evaluator", "glm-scorer")}
 
 
 def test_models_have_no_right_at_all() -> None:
