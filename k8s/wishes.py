@@ -10,7 +10,7 @@ from typing import Any
 
 from k8s.errors import Refused
 from k8s.phases import plan_of
-from k8s.road import Road, Role, Step
+from k8s.road import Road, Role, Step, Version
 from k8s.road.order import Order, attempt, versions_with, well_formed
 from k8s.road.resource import render_spec
 from k8s.road.spec import PROMOTED
@@ -36,6 +36,7 @@ def release(road: Road, order: Order) -> Wish:
     _known(order.advance_to, plan_of(road.spec.policy))
     well_formed(order.version)
     versions = versions_with(road.spec, order.version)
+    _evaluable(road, next(each for each in versions if each.name == name))
     return {
         "versions": render_spec(replace(road.spec, versions=versions))["versions"],
         "stable": status.stable,
@@ -46,6 +47,12 @@ def release(road: Road, order: Order) -> Wish:
         "rollbackTo": None,
         **({"liftHold": order.override_hold} if order.override_hold else {}),
     }
+
+
+def _evaluable(road: Road, version: Version) -> None:
+    """A report counts for a model, so the road must know which."""
+    if road.spec.policy.evaluate.required and not version.model_digest:
+        raise Refused(f"{version.name} needs --model-digest sha256:..., for it is evaluated.")
 
 
 def has_begun(road: Road, order: Order) -> bool:
@@ -90,7 +97,7 @@ def resume(road: Road, hold: str | None = None) -> Wish:
 
 def abort(road: Road, by: str) -> Wish:
     """Take the candidate back, begun or not; everybody is on the stable version."""
-    if asked_for(road) is None:
+    if asked_for(road) is None or road.status.stable is None:
         raise Refused(_nothing_under_way(road))
     return {"candidate": None, "stable": road.status.stable, "requestedBy": by}
 

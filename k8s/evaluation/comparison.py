@@ -19,12 +19,14 @@ from k8s.reports import Summary
 from k8s.road import Verdict
 
 MARGIN: Final = 0.05
-_CACHE_FORM: Final = "1"  # raised when answers are kept in another form
+_CACHE_FORM: Final = "2"  # raised when answers are kept in another form
+
+_Asked = Callable[[Endpoint, Sequence[Question]], tuple[Answer, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One model, as it is asked; `digest` is the model's, without which nothing is cached."""
+    """One version, as it is asked; `digest` is its model's, without which nothing is cached."""
 
     name: str
     endpoint: Endpoint
@@ -81,12 +83,18 @@ def evaluate(
     *,
     margin: float = MARGIN,
     cache: Path | None = None,
-    asked: Callable[[Endpoint, Sequence[Question]], tuple[Answer, ...]] | None = None,
+    asked: _Asked | None = None,
 ) -> Evaluation:
-    """Ask both, one after the other so that neither slows the other, and compare."""
+    """Ask both, one after the other so that neither slows the other, and compare.
+
+    A candidate is always asked: its model may be an old one in a new image. What it answers is
+    kept for the day when it is the incumbent.
+    """
     asked = asked or (lambda endpoint, asking: asyncio.run(ask(endpoint, asking)))
     sides = [candidate, incumbent] if incumbent else [candidate]
-    answers = [_answers(side, questions, cache, asked) for side in sides]
+    kept = [_kept(side, questions, cache) for side in sides]
+    answers = [_asked(candidate, questions, kept[0], asked)]
+    answers += [_known(each, questions, kept[1], asked) for each in sides[1:]]
     scored = [
         [score(question, answer) for question, answer in zip(questions, each, strict=True)]
         for each in answers
@@ -107,24 +115,28 @@ def evaluate(
     )
 
 
-def _answers(
-    side: Side,
-    questions: Sequence[Question],
-    cache: Path | None,
-    asked: Callable[[Endpoint, Sequence[Question]], tuple[Answer, ...]],
-) -> tuple[Answer, ...]:
-    """From the cache where this very model was asked these very questions before."""
+def _kept(side: Side, questions: Sequence[Question], cache: Path | None) -> Path | None:
+    """Where answers to these very questions lie; a version never changes under its name."""
     if cache is None or not side.digest:
-        return asked(side.endpoint, questions)
-    key = hashlib.sha256(
-        f"{_CACHE_FORM} {side.digest} {golden.digest(questions)}".encode()
-    ).hexdigest()
-    kept = cache / f"{key}.json"
-    if kept.exists():
-        return tuple(_answer(each) for each in json.loads(kept.read_text(encoding="utf-8")))
+        return None
+    whole = f"{_CACHE_FORM} {side.name} {side.digest} {golden.digest(questions)}"
+    return cache / f"{hashlib.sha256(whole.encode()).hexdigest()}.json"
+
+
+def _known(
+    side: Side, questions: Sequence[Question], kept: Path | None, asked: _Asked
+) -> tuple[Answer, ...]:
+    if kept is None or not kept.exists():
+        return _asked(side, questions, kept, asked)
+    return tuple(_answer(each) for each in json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _asked(
+    side: Side, questions: Sequence[Question], kept: Path | None, asked: _Asked
+) -> tuple[Answer, ...]:
     answers = asked(side.endpoint, questions)
-    if not any(each.error for each in answers):
-        cache.mkdir(parents=True, exist_ok=True)
+    if kept and not any(each.error for each in answers):
+        kept.parent.mkdir(parents=True, exist_ok=True)
         plain = [asdict(each) for each in answers]
         kept.write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")
     return answers

@@ -52,9 +52,9 @@ def leads(url: str, version: str) -> bool:
     return False
 
 
-def send(stage: Stage, version: str) -> None:
-    """Bring it on its way."""
-    stage.send(version)
+def send(stage: Stage, version: str, digest: str = "") -> None:
+    """Bring it on its way; `digest` is its model's."""
+    stage.send(version, digest=digest)
     until(lambda: stage.seen().status.candidate == version, f"{version} on its way")
 
 

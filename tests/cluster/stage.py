@@ -84,17 +84,16 @@ class Stage:
             raise AssertionError("there is no road")
         return road
 
-    def send(self, version: str, *, advance_to: str = PROMOTED) -> None:
+    def send(self, version: str, *, digest: str = "", advance_to: str = PROMOTED) -> None:
         """Release it, whatever became of it before, as `kubectl glm release` does."""
-        until(lambda: self._sent(version, advance_to), f"{version} on its way")
+        named = Version(name=version, model_digest=digest)
+        until(lambda: self._sent(named, advance_to), f"{version} on its way")
 
-    def _sent(self, version: str, advance_to: str) -> bool:
+    def _sent(self, version: Version, advance_to: str) -> bool:
         """Whether nobody else wrote the road meanwhile."""
         seen = self.seen()
         hold = seen.status.hold.id if seen.status.hold else None
-        order = Order(
-            version=Version(name=version), again=True, override_hold=hold, advance_to=advance_to
-        )
+        order = Order(version=version, again=True, override_hold=hold, advance_to=advance_to)
         try:
             wish = dict(wishes.release(seen, order))
             self.api.wish(seen.name, wish, "kubectl-glm", seen.resource_version)

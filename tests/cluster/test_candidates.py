@@ -58,7 +58,7 @@ def test_what_answers_worse_is_stopped_by_its_evaluation(
     stage.only(v1=candidates.small, **{bad: spoilt.values})
     road = stage.lay(door, **POLICY)
     with using(door) as users:
-        send(stage, bad)
+        send(stage, bad, spoilt.digests[bad])
         code, report = evaluate(stage, road, door, bad, spoilt.digests[bad])
         assert code == 1, report
         assert check in failed_checks(stage, bad)

@@ -160,7 +160,7 @@ def test_two_versions_are_compared_by_digests_and_evaluations(
 
 
 def test_a_version_that_is_not_deployed_is_not_released(controller: Controller) -> None:
-    refused = typed("release", "v99").exception
+    refused = typed("release", "v99", "--model-digest", "9" * 64).exception
     assert isinstance(refused, Refused)
     assert "deploy v99 first" in refused.message
     assert "candidate" not in told("status")["spec"]

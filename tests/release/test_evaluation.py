@@ -254,17 +254,29 @@ def test_one_answer_that_did_not_come_refuses_a_candidate() -> None:
     assert found.errors == {"q59": "HTTP 500"}
 
 
-def test_a_model_that_was_asked_before_is_not_asked_again(tmp_path: Path) -> None:
+def test_an_incumbent_that_was_asked_as_a_candidate_is_not_asked_again(tmp_path: Path) -> None:
+    v1, v2 = Side("v1", HERE, digest="c"), Side("v2", HERE, digest="d")
+    first = evaluate(QUESTIONS, v1, cache=tmp_path, asked=says(WORSE))
     teller = says(GOOD)
-    reports = [
-        evaluate(QUESTIONS, Side("v2", HERE, digest="d"), cache=tmp_path, asked=teller)
-        for _ in range(2)
-    ]
-    assert teller.asked == 1
+    reports = [evaluate(QUESTIONS, v2, v1, cache=tmp_path, asked=teller) for _ in range(2)]
+    assert teller.asked == 2, "the candidate alone"
     assert reports[0] == reports[1]
-    evaluate(QUESTIONS, Side("v2", HERE, digest="of another"), cache=tmp_path, asked=teller)
-    evaluate(QUESTIONS, Side("v2", HERE), cache=tmp_path, asked=teller)
-    assert teller.asked == 3
+    assert first.by_task != reports[0].by_task
+
+
+@pytest.mark.parametrize("other", [Side("v1", HERE, digest="e"), Side("v1", HERE)])
+def test_an_incumbent_of_another_model_or_of_none_is_asked(tmp_path: Path, other: Side) -> None:
+    evaluate(QUESTIONS, Side("v1", HERE, digest="d"), cache=tmp_path, asked=says(GOOD))
+    teller = says(GOOD)
+    evaluate(QUESTIONS, Side("v2", HERE, digest="d"), other, cache=tmp_path, asked=teller)
+    assert teller.asked == 2
+
+
+def test_the_same_model_in_a_broken_image_is_asked_and_refused(tmp_path: Path) -> None:
+    v1, v2 = Side("v1", HERE, digest="d"), Side("v2", HERE, digest="d")
+    evaluate(QUESTIONS, v1, cache=tmp_path, asked=says(GOOD))
+    found = evaluate(QUESTIONS, v2, v1, cache=tmp_path, asked=says(WORSE))
+    assert any(each.outcome is Outcome.FAIL for each in found.verdicts)
 
 
 def test_the_digest_of_a_report_does_not_depend_on_the_clock() -> None:

@@ -23,7 +23,8 @@ def walk_at(step: str) -> Walk:
 def test_a_release_names_the_version_and_what_it_expects() -> None:
     walk = Walk()
     walk.look()
-    wish = wishes.release(walk.road, order("v9"))
+    new = Order(version=Version(name="v9", model_digest="9" * 64), by="li")
+    wish = wishes.release(walk.road, new)
     assert (wish["candidate"], wish["stable"], wish["attempt"]) == ("v9", "v1", 1)
     assert [each["name"] for each in wish["versions"]][-1] == "v9"
     assert wish["requestedBy"] == "li"
@@ -308,3 +309,15 @@ def test_what_many_checks_say_alike_is_said_once() -> None:
     silent = [Verdict(check=name, outcome=Outcome.WAIT, message="gone") for name in ("a", "b")]
     walk.look([*silent, Verdict(check="c", outcome=Outcome.WAIT, message="3 of 100 requests")])
     assert walk.status.message == "mirror: a, b: gone; c: 3 of 100 requests"
+
+
+def test_an_evaluated_version_says_which_model_it_is() -> None:
+    walk = Walk()
+    walk.look()
+    with pytest.raises(Refused, match="v9 needs --model-digest"):
+        wishes.release(walk.road, order("v9"))
+
+
+def test_a_road_that_nobody_has_adopted_has_nothing_to_abort() -> None:
+    with pytest.raises(Refused, match="no controller has looked"):
+        wishes.abort(replace(Walk().road, spec=replace(Walk().road.spec, candidate="v2")), "li")
