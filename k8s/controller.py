@@ -8,7 +8,7 @@ status is refused by the API server, for the route has changed since it was read
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from k8s import faults
@@ -38,7 +38,6 @@ class _Memory:
     recorded: int = 0  # the last transition that is in the ledger
     head: Record | None = None  # the ledger's last record, as far as this controller wrote it
     told: int | None = None  # the number of the last transition that was told
-    restarts: dict[int, int] = field(default_factory=dict)  # when a step began, by transition
     route: Mapping[str, Any] | None = None  # the spec that was last seen or written
 
 
@@ -113,9 +112,8 @@ class Controller:
             return None  # what cannot be read is no report; the deadline ends the waiting
         version = road.spec.version(road.status.candidate)
         asked = version.model_digest.removeprefix("sha256:") if version else ""
-        if summary and asked and summary.model_digest.removeprefix("sha256:") != asked:
-            return None
-        return summary
+        found = summary.model_digest.removeprefix("sha256:") if summary else ""
+        return summary if found == asked else None
 
     def _report(
         self, observed: Observed, memory: _Memory, look: Look, summary: Summary | None
@@ -125,7 +123,6 @@ class Controller:
         step = status.current_step()
         if step is None or status.candidate is None or status.stable is None:
             return None
-        restarts = self._restarts(road, memory)
         evaluating = status.phase is Phase.EVALUATING
         reading = Reading() if evaluating else self._reading(road, memory, look)
         if reading is None:
@@ -135,7 +132,7 @@ class Controller:
             candidate=reading.samples.get(status.candidate, NOTHING),
             stable=reading.samples.get(status.stable, NOTHING),
             ready=observed.ready.get(status.candidate, 0),
-            restarts=restarts,
+            restarts=self._restarts(road),
             evaluation=_evaluation(road, summary),
             looks=_looks(step, road),
             unseen=reading.unseen,
@@ -153,14 +150,11 @@ class Controller:
             return None
         return memory.gauge.read(status.transitions, versions, window_s, policy.interval)
 
-    def _restarts(self, road: Road, memory: _Memory) -> int:
-        """Of the candidate's containers since this controller first saw the step."""
-        if road.status.phase is Phase.EVALUATING or road.status.candidate is None:
+    def _restarts(self, road: Road) -> int:
+        status = road.status
+        if status.phase is Phase.EVALUATING or not (status.candidate and status.step_started_at):
             return 0
-        ever, step = self._world.restarts(road.status.candidate), road.status.transitions
-        if step not in memory.restarts:
-            memory.restarts = {step: ever}
-        return max(ever - memory.restarts[step], 0)
+        return self._world.restarts(status.candidate, status.step_started_at)
 
     def _route(
         self, road: Road, ready: Mapping[str, int], live: Mapping[str, Any] | None, memory: _Memory

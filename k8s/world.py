@@ -22,8 +22,8 @@ class World(Protocol):
     def ready(self, versions: Sequence[str]) -> Mapping[str, int]:
         """Ready endpoints of those versions that have a Service."""
 
-    def restarts(self, version: str) -> int:
-        """Of all containers of a version, ever."""
+    def restarts(self, version: str, since: float) -> int:
+        """Containers of a version that ended since then, in Unix seconds, and began again."""
 
     def summary(self, version: str) -> Summary | None:
         """Of the version's evaluation, if there was one."""

@@ -23,7 +23,7 @@ def evaluated(facts: Facts) -> Verdict:
 def restarts(facts: Facts) -> Verdict:
     """No container of the candidate ended under its users."""
     outcome = Outcome.FAIL if facts.restarts else Outcome.PASS
-    message = f"{facts.restarts} restarts since the step began"
+    message = f"{facts.restarts} containers ended since the step began"
     return Verdict(
         check="restarts", outcome=outcome, message=message, candidate=facts.restarts, limit=0
     )

@@ -25,11 +25,12 @@ from k8s.reports import Summary, parse_summary, render_summary
 from k8s.road import API_VERSION, GROUP, KIND, Road, Status, Transition, parse, render_status
 from k8s.road.resource import render_spec
 from k8s.road.route import service_of
-from k8s.road.wire import time_of
+from k8s.road.wire import instant_of, time_of
 
 _CONTROLLER: Final = "glm-road-controller"
 _LONGEST_MESSAGE: Final = 1024  # of an Event; longer ones are refused
 _WATCH_S: Final = 60
+_SUMMARY, _RECORD = "summary.json", "record"  # keys of ConfigMaps
 _CONTROLLERS: Final = "app.kubernetes.io/component=controller"
 
 
@@ -90,13 +91,9 @@ class Cluster:
     def has_service(self, version: str) -> bool:
         return self._rest.get(SERVICES, service_of(version)) is not None
 
-    def restarts(self, version: str) -> int:
+    def restarts(self, version: str, since: float) -> int:
         pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
-        return sum(
-            container.get("restartCount", 0)
-            for pod in pods
-            for container in pod.get("status", {}).get("containerStatuses") or ()
-        )
+        return sum(end >= since for pod in pods for end in _last_ends(pod))
 
     def route(self, name: str) -> Json | None:
         return self._rest.get(ROUTES, name)
@@ -110,14 +107,14 @@ class Cluster:
 
     def summary(self, version: str) -> Summary | None:
         held = self._rest.get(CONFIG_MAPS, _summary_name(version))
-        return parse_summary(held["data"]["report.json"]) if held else None
+        return parse_summary(_said(held, _SUMMARY)) if held else None
 
     def write_summary(self, summary: Summary) -> None:
         """Of an evaluation, in place of an earlier one of that version."""
         name = _summary_name(summary.version)
         body = {
             "metadata": {"name": name, "labels": {f"{GROUP}/evaluation": summary.version}},
-            "data": {"report.json": render_summary(summary)},
+            "data": {_SUMMARY: render_summary(summary)},
         }
         try:
             self._rest.create(CONFIG_MAPS, body)
@@ -130,7 +127,7 @@ class Cluster:
     def records(self, road: str) -> list[Record]:
         """The whole ledger, in order; raises BrokenLedger where one was changed."""
         held = self._rest.list(CONFIG_MAPS, labelSelector=f"{GROUP}/ledger={road}")
-        read = (ledger.read(each["data"]["record"]) for each in held)
+        read = (ledger.read(_said(each, _RECORD)) for each in held)
         return sorted(read, key=lambda record: record.number)
 
     def append(self, road: str, record: Record) -> bool:
@@ -138,7 +135,7 @@ class Cluster:
             "name": f"{road}-ledger-{record.number:06}",
             "labels": {f"{GROUP}/ledger": road},
         }
-        body = {"metadata": metadata, "data": {"record": record.line()}, "immutable": True}
+        body = {"metadata": metadata, "data": {_RECORD: record.line()}, "immutable": True}
         try:
             self._rest.create(CONFIG_MAPS, body)
         except Conflict:
@@ -229,9 +226,23 @@ def _summary_name(version: str) -> str:
     return f"glm-eval-{version}"
 
 
+def _said(config_map: Json, key: str) -> str:
+    """Empty where somebody made it otherwise."""
+    text: str = (config_map.get("data") or {}).get(key, "")
+    return text
+
+
 def _states(pod: Json) -> list[Json]:
     containers = pod.get("status", {}).get("containerStatuses") or ()
     return [each.get("state") or {} for each in containers]
+
+
+def _last_ends(pod: Json) -> Iterator[float]:
+    """When containers that began again had ended, in Unix seconds."""
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        ended = (container.get("lastState") or {}).get("terminated") or {}
+        if ended.get("finishedAt"):
+            yield instant_of(ended["finishedAt"])
 
 
 def _is_ready(endpoint: Json) -> bool:

@@ -124,7 +124,10 @@ class Rest:
             return None
         if response.status >= _OK:
             raise _error_of(response.status, text)
-        answer: Json = json.loads(text)
+        try:
+            answer: Json = json.loads(text)
+        except ValueError as error:
+            raise Unreachable("What answers there is no API server.") from error
         return answer
 
     def _send(

@@ -60,16 +60,22 @@ def test_only_ready_endpoints_count_and_only_of_services_that_are_there(cluster:
     assert cluster.ready(["v1", "v2", "v3"]) == {"v1": 1, "v2": 1}
 
 
-def test_restarts_are_those_of_all_containers(cluster: Cluster, shelf: Shelf) -> None:
-    containers = [{"restartCount": 2}, {"restartCount": 1}]
+def ended(at: str) -> dict[str, object]:
+    return {"restartCount": 3, "lastState": {"terminated": {"finishedAt": at}}}
+
+
+def test_restarts_are_those_of_all_containers_since_then(cluster: Cluster, shelf: Shelf) -> None:
+    never = {"restartCount": 0, "lastState": {}}
+    containers = [ended("1970-01-01T00:01:39Z"), ended("1970-01-01T00:01:40Z"), never]
     shelf.place(
         "/api/v1/namespaces/{namespace}/pods",
         "glm-v2-head",
         labels={"glm-serve.io/version": "v2"},
         status={"containerStatuses": containers},
     )
-    assert cluster.restarts("v2") == 3
-    assert cluster.restarts("v1") == 0
+    assert cluster.restarts("v2", 100.0) == 1
+    assert cluster.restarts("v2", 99.0) == 2
+    assert cluster.restarts("v1", 99.0) == 0
 
 
 def controller_pod(shelf: Shelf, **state: object) -> None:

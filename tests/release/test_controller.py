@@ -100,7 +100,7 @@ def test_a_report_that_cannot_be_read_is_no_report_and_bars_no_way_back(
 def test_pods_that_may_not_be_read_bar_no_way_back(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(_version: str) -> int:
+    def forbidden(_version: str, _since: float) -> int:
         raise Unreachable("forbidden")
 
     at(town, "canary-10")
@@ -140,10 +140,12 @@ def test_a_spec_that_drops_the_stable_version_for_a_kept_one_goes_there_if_someb
 
 
 def test_a_container_that_ends_under_users_sends_the_candidate_home(town: Town) -> None:
-    town.world.restarted["v2"] = 3  # before it had any
+    town.world.restarted["v2"] = town.now  # before it had any
     at(town, "canary-1")
     assert town.look(after=11).step == "canary-1"
-    town.world.restarted["v2"] = 4
+    town.world.restarted["v2"] = town.now
+    town.start()  # who takes over sees it as well
+    town.look(after=11)
     assert town.look(after=11).phase is Phase.ROLLED_BACK
 
 
@@ -212,7 +214,7 @@ def test_who_leads_again_goes_on_after_what_another_wrote(town: Town) -> None:
 def test_a_road_made_anew_under_the_same_name_is_another_one(town: Town) -> None:
     """Nobody looks in between: the loop asks for no road that is not there."""
     at(town, "mirror")
-    town.world.restarted["v2"] = 1
+    town.world.restarted["v2"] = town.now
     before = len(town.world.ledger)
     town.world.resource = replace(road_of(), uid="another", resource_version="anew")
     town.settle()

@@ -49,7 +49,7 @@ class World:
     notes: list[str] = field(default_factory=list)
     measured: dict[str, Sample] = field(default_factory=dict)
     evaluated: dict[str, Summary] = field(default_factory=dict)
-    restarted: dict[str, int] = field(default_factory=dict)
+    restarted: dict[str, float] = field(default_factory=dict)  # when a container last began again
     broken: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
     revision: int = 0
@@ -87,8 +87,8 @@ class World:
         self._reach("api")
         return {each: n for each, n in self.services.items() if each in versions}
 
-    def restarts(self, version: str) -> int:
-        return self.restarted.get(version, 0)
+    def restarts(self, version: str, since: float) -> int:
+        return int(self.restarted.get(version, 0.0) >= since)
 
     def summary(self, version: str) -> Summary | None:
         return self.evaluated.get(version)
