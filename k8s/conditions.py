@@ -42,7 +42,8 @@ def conditions_of(observed: Observed) -> tuple[Condition, ...]:
     now_true = {
         "Ready": bool(status.stable and observed.ready.get(status.stable)),
         "Progressing": status.under_way,
-        "GatesPassing": all(each.outcome is Outcome.PASS for each in status.verdicts),
+        "GatesPassing": bool(status.verdicts)
+        and all(each.outcome is Outcome.PASS for each in status.verdicts),
         "Held": holding(observed) is not None,
         AWAITING_LEAVE: status.under_way and awaits_leave(observed),
     }

@@ -55,18 +55,24 @@ class Loop:
         self._wake = wake
         self._stopping = threading.Event()
         self._ticked_at = time.monotonic()
+        self._threads: tuple[threading.Thread, ...] = ()
 
     def run(self) -> None:
         """Look until told to stop, then hand the lease over."""
-        tasks: tuple[Callable[[], None], ...] = (self._keep_lease, self._watch)
-        for task in tasks:
-            threading.Thread(target=task, name=task.__name__, daemon=True).start()
+        keeper = self._begun(self._keep_lease)
+        self._threads = keeper, self._begun(self._watch)
         while not self._stopping.is_set():
             self._wake.clear()
             self.tick()
             self._ticked_at = time.monotonic()
             self._wake.wait(TICK_S)
+        keeper.join()  # or it would take back what is handed over
         self._hand_over()
+
+    def _begun(self, task: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=task, name=task.__name__, daemon=True)
+        thread.start()
+        return thread
 
     def stop(self) -> None:
         """End after the look under way."""
@@ -74,12 +80,14 @@ class Loop:
         self._wake.set()
 
     def alive(self) -> bool:
-        return time.monotonic() - self._ticked_at < _ASLEEP_S
+        ticks = time.monotonic() - self._ticked_at < _ASLEEP_S
+        return ticks and all(each.is_alive() for each in self._threads)
 
     def tick(self) -> None:
         """One look at every road, by the leader alone."""
         self._metrics.leads.set(self._candidacy.leads())
         if not self._candidacy.leads():
+            self._metrics.forget()
             return
         try:
             names = self._post.road_names()
@@ -97,9 +105,11 @@ class Loop:
             self._wake.set()  # somebody wrote meanwhile: look again at once
         except ReleaseError as error:
             self._failed(name, error)
+        except Exception as error:  # noqa: BLE001 -- one road's must not stop the others
+            self._metrics.errors.labels(name, type(error).__name__).inc()
+            _log.exception("%s: a fault of this controller", name)
         else:
-            if road is not None:
-                self._metrics.show(road)
+            self._metrics.show(name, road)
 
     def _failed(self, name: str, error: ReleaseError) -> None:
         """Told and counted; the next tick tries again."""

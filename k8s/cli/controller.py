@@ -18,8 +18,8 @@ def controller(
         ),
     ] = "",
     identity: Annotated[
-        str, typer.Option(envvar="POD_NAME", help="Who holds the lease.")
-    ] = "kubectl-glm",
+        str, typer.Option(envvar="POD_NAME", help="Who holds the lease; default: nobody else.")
+    ] = "",
     namespace: Annotated[str | None, typer.Option(envvar="POD_NAMESPACE")] = None,
     port: Annotated[
         int, typer.Option(envvar="GLM_METRICS_PORT", help="/metrics, /healthz.")
@@ -29,8 +29,10 @@ def controller(
     """Walk every ModelRoad of the namespace along, as the leader or waiting to be it."""
     import logging
     import signal
+    import socket
     import threading
     import time
+    import uuid
     from concurrent.futures import ThreadPoolExecutor
 
     import httpx
@@ -56,7 +58,10 @@ def controller(
 
         clocks = Clocks(time.time, time.monotonic)
         walker = Controller(cluster, new_gauge, clocks, faults.from_environment(os.environ))
-        loop = Loop(cluster, walker, Candidacy(identity, lease_s, time.monotonic), metrics, wake)
+        candidacy = Candidacy(
+            identity or f"{socket.gethostname()}-{uuid.uuid4()}", lease_s, time.monotonic
+        )
+        loop = Loop(cluster, walker, candidacy, metrics, wake)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stop())
         server = serve(port, metrics, loop.alive)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from k8s import faults
 from k8s.clocks import Clocks
 from k8s.controller import Controller
-from k8s.errors import BadRoad, Conflict, Unreachable
+from k8s.errors import BadRoad, Conflict
 from k8s.exposition import Metrics, serve
 from k8s.gauge import Gauge
 from k8s.lease import Candidacy, Claim
 from k8s.loop import Loop
+from k8s.road import Role, VersionState
+from tests.release.roads import road_of, spec_of
 from tests.release.worlds import AtOnce, World
 
 
@@ -158,15 +160,83 @@ def test_it_runs_until_it_is_stopped_and_gives_the_lease_up(loop: Loop, post: Po
     assert post.lease.holder == ""
 
 
-def test_it_lives_on_while_lease_and_watch_are_gone(loop: Loop, post: Post) -> None:
+def test_it_leads_once_lease_and_watch_are_back(loop: Loop, post: Post) -> None:
     post.broken |= {"lease", "watch"}
+    refused, written = threading.Event(), threading.Event()
+    claim, write_route = post.claim, post.write_route
+
+    def ask(name: str) -> Claim | None:
+        refused.set()
+        return claim(name)
+
+    def write(*route: object) -> None:
+        write_route(*route)  # type: ignore[arg-type]  # as it came
+        written.set()
+
+    post.claim, post.write_route = ask, write  # type: ignore[method-assign,assignment]  # spies
     thread = threading.Thread(target=loop.run)
     thread.start()
+    assert refused.wait(20)
+    assert loop.alive()
+    post.broken.clear()
+    assert written.wait(20)
     loop.stop()
     thread.join(20)
     assert not thread.is_alive()
-    with suppress(Unreachable):
-        loop.renew()
+
+
+def test_without_who_keeps_its_lease_it_is_not_alive(loop: Loop, post: Post) -> None:
+    post.claim = lambda _name: 1 // 0  # type: ignore[method-assign,assignment]  # a fault of ours
+    dead = threading.Event()
+    threading.excepthook, before = (lambda _: dead.set()), threading.excepthook
+    try:
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        assert dead.wait(20)
+        while not loop._threads:
+            loop._wake.wait(0.01)
+        loop._threads[0].join(20)
+        assert not loop.alive()
+        loop.stop()
+        thread.join(20)
+    finally:
+        threading.excepthook = before
+
+
+def test_a_fault_of_ours_at_one_road_stops_no_other(
+    loop: Loop, post: Post, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = post.road
+
+    def one_is_odd(name: str) -> object:
+        return {}["data"] if name == "odd" else good(name)
+
+    monkeypatch.setattr(post, "road_names", lambda: ["odd", "glm"])
+    monkeypatch.setattr(post, "road", one_is_odd)
+    loop.renew()
+    loop.tick()
+    assert post.shares == {"v1": 100}
+    assert shown(metrics, "glm_road_errors_total", road="odd", kind="KeyError") == 1
+
+
+def test_of_a_version_that_went_nothing_is_shown(metrics: Metrics) -> None:
+    two = VersionState(name="v1", role=Role.STABLE, weight=100, ready=1)
+    road = road_of(spec_of())
+    metrics.show("glm", replace(road, status=replace(road.status, versions=(two,))))
+    assert shown(metrics, "glm_road_weight", road="glm", version="v1") == 100
+    metrics.show("glm", road)
+    assert shown(metrics, "glm_road_weight", road="glm", version="v1") is None
+    metrics.show("glm", None)
+    assert shown(metrics, "glm_road_transitions", road="glm") is None
+
+
+def test_who_leads_no_more_tells_of_no_road(loop: Loop, metrics: Metrics) -> None:
+    loop.renew()
+    loop.tick()
+    assert shown(metrics, "glm_road_transitions", road="glm") is not None
+    loop._hand_over()
+    loop.tick()
+    assert shown(metrics, "glm_road_transitions", road="glm") is None
 
 
 def test_metrics_and_health_are_served(metrics: Metrics) -> None:
