@@ -59,15 +59,16 @@ def deploy(
 ) -> None:
     """Install a version beside the others; write deploy.env, which says what it is made of."""
     _, road = find(None, None, None)
-    _may_begin(road, version, digest)
+    text = values.read_bytes()
+    model_digest = yaml.safe_load(text)["model"]["digest"]
+    _may_begin(road, Version(name=version, model_digest=model_digest, image_digest=digest))
     charts.install(version, values, (repository, digest), timeout)
     stable = road.spec.version(road.status.stable or "")
-    text = values.read_bytes()
     _report(
         "deploy.env",
         STABLE=road.status.stable or "",
         STABLE_MODEL_DIGEST=stable.model_digest if stable else "",
-        MODEL_DIGEST=yaml.safe_load(text)["model"]["digest"],
+        MODEL_DIGEST=model_digest,
         CONFIG_DIGEST=hashlib.sha256(text).hexdigest(),
         CHART_VERSION=charts.chart_version(),
     )
@@ -136,12 +137,12 @@ def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "
         charts.wake(version, timeout)
 
 
-def _may_begin(road: Road, version: str, digest: str) -> None:
+def _may_begin(road: Road, version: Version) -> None:
     """Raises Refused before anything is installed: a hold, another release, other steps."""
     steps = [each.name for each in plan_of(road.spec.policy)]
     if os.environ.get("CI_COMMIT_TAG") and steps != STEPS:
         raise Refused(f"The policy has the steps {steps}, the pipeline jobs for {STEPS}.")
-    order = Order(version=Version(name=version, image_digest=digest))
+    order = Order(version=version)
     if not wishes.has_begun(road, order):
         wishes.release(road, order)
 
