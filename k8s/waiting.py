@@ -20,7 +20,7 @@ def has_passed(road: Road, version: str, step: str) -> bool:
     if status.stable == version:
         return True
     if road.spec.candidate != version:
-        raise Refused(f"{version} is not the road's candidate; {status.message}")
+        raise Refused(f"{version} is not the road's candidate: {status.message or 'release it'}")
     if not status.under_way or status.candidate != version:
         for refusal in status.refused:
             if refusal.version == version and refusal.attempt >= road.spec.attempt:

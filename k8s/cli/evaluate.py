@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from k8s.cli.options import Context, Namespace
+from k8s.errors import Refused
 
 
 def evaluate(
@@ -54,7 +55,10 @@ def evaluate(
     def side(name: str, address: str, model_digest: str) -> Side:
         return Side(name, Endpoint(address, pin=name if pin else ""), model_digest)
 
-    questions = sets.read(golden or sorted(Path("ci/golden").glob("*.jsonl")))
+    files = golden or sorted(Path("ci/golden").glob("*.jsonl"))
+    if not files:
+        raise Refused("There is no ci/golden/*.jsonl here: run it in the repository, or --golden.")
+    questions = sets.read(files)
     incumbent = side(against, against_url or url, against_digest) if against else None
     candidate = side(version, url, digest)
     found = compare(questions, candidate, incumbent, margin=margin, cache=cache)

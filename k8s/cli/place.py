@@ -45,8 +45,8 @@ def find(name: str | None, namespace: str | None, context: str | None) -> "tuple
     names = [name] if name else cluster.road_names()
     if not names:
         raise Refused(
-            f"There is no ModelRoad in the namespace {cluster.namespace}; "
-            "name another with --namespace."
+            f"There is no ModelRoad in the namespace {cluster.namespace}: name another with "
+            "--namespace, or make one: helm install glm-road helm/glm-road --set stable=v1"
         )
     if len(names) > 1:
         there = " and ".join(names)

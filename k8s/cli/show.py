@@ -47,7 +47,8 @@ def status(road: Road, now: float) -> RenderableType:
 
 def _headline(road: Road) -> Text:
     steps = [each.name for each in road.status.plan] if road.status.under_way else []
-    phase = Text(road.status.phase, style=COLOURS.get(road.status.phase, _UNDER_WAY))
+    at = road.status.phase if road.status.stable else "-"  # nobody has looked yet
+    phase = Text(at, style=COLOURS.get(at, _UNDER_WAY))
     line = Text.assemble((road.name, "bold"), "  ", phase)
     for name in steps:
         line.append("  ")

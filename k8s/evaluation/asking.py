@@ -97,6 +97,11 @@ async def _first_model(client: httpx.AsyncClient) -> str:
         if stranger := _stranger(client, response):
             raise Unreachable(f"{client.base_url} does not lead there: {stranger}.")
         name: str = response.json()["data"][0]["id"]
+    except httpx.UnsupportedProtocol as error:
+        raise Unreachable(f"{client.base_url} is no address such as http://gateway.") from error
+    except httpx.TransportError as error:
+        why = type(error).__name__
+        raise Unreachable(f"{client.base_url} does not answer ({why}).") from error
     except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
         address = client.base_url
         raise Unreachable(f"{address} names no model ({type(error).__name__}).") from error

@@ -286,3 +286,26 @@ def test_what_is_retired_is_forgotten(controller: Controller, cluster: Cluster) 
     controller.reconcile("glm")
     assert typed("forget", "v2").exit_code == 0
     assert "v2" not in [each["name"] for each in told("status")["spec"]["versions"]]
+
+
+def test_a_road_at_which_nobody_has_looked_has_no_phase(cluster: Cluster) -> None:
+    assert typed("status").output.splitlines()[0].split() == ["glm", "-"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("http://127.0.0.1:9", "does not answer"), ("gateway", "is no address such as")],
+)
+def test_an_evaluation_that_reaches_nobody_says_so(tmp_path: Path, url: str, told: str) -> None:
+    (tmp_path / "one.jsonl").write_text(
+        json.dumps({"id": "a", "language": "en", "task": "t", "messages": [], "references": ["x"]})
+    )
+    golden = ("--golden", str(tmp_path / "one.jsonl"), "--out", str(tmp_path))
+    assert told in str(typed("evaluate", "v2", "--url", url, *golden).exception)
+
+
+def test_an_evaluation_outside_of_the_repository_asks_for_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "--golden" in str(typed("evaluate", "v2", "--url", "http://x").exception)

@@ -392,5 +392,5 @@ async def test_a_server_that_is_not_there_is_told() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    with pytest.raises(Unreachable, match="names no model"):
+    with pytest.raises(Unreachable, match="does not answer"):
         await ask(HERE, [question()], transport=httpx.MockTransport(refuse))

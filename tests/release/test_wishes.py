@@ -97,6 +97,11 @@ def test_a_road_at_which_nobody_has_looked_says_so() -> None:
     assert "no controller has looked" in why(road, 0.0)
 
 
+def test_who_waits_on_a_new_road_is_told_to_release() -> None:
+    with pytest.raises(Refused, match=r"not the road's candidate: release it$"):
+        waiting.has_passed(Walk().road, "v2", "mirror")
+
+
 def test_a_wish_that_no_controller_has_seen_is_told() -> None:
     walk = Walk()
     walk.look()
