@@ -13,8 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.served.server import Server, serving
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine proves nothing wrong
+settings.load_profile("unhurried")
 
 SERVERS = pytest.mark.xdist_group("servers")
 
