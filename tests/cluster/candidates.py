@@ -19,10 +19,12 @@ GOOD = "glm-nano-b"
 GOLDEN = places.REPOSITORY / "ci" / "golden"
 
 _CLAIM = "models"
+_PLACE = "/var/lib/glm-serve-tests"  # on the node: a folder for each run
 _SHORT = {"courtesy", "capital", "copy", "json"}
 # One process for all of them: to import torch takes longer than to spoil a model.
 _SPOILING = """
 import json
+import sys
 from pathlib import Path
 
 from serve_app.models import manifest
@@ -31,17 +33,22 @@ from serve_app.models.nano.spoil import HOW, spoil
 
 digests = {}
 for how, spoiler in HOW.items():
-    folder = Path("/models", f"glm-nano-{how}")
+    folder = Path("/models", sys.argv[1], f"glm-nano-{how}")
     spoil(WEIGHTS / "glm-nano", folder, spoiler, created=0)
     digests[how] = manifest.digest(folder)
 print(json.dumps(digests))
 """
+# Those of this run, and those of a run that was killed long ago.
 _CLEANING = """
 import shutil
+import sys
+import time
 from pathlib import Path
 
+yesterday = time.time() - 86_400
 for folder in Path("/models").iterdir():
-    shutil.rmtree(folder)
+    if folder.name == sys.argv[1] or folder.stat().st_mtime < yesterday:
+        shutil.rmtree(folder)
 """
 
 
@@ -95,30 +102,29 @@ def spoilt(cluster: Cluster, image: str) -> Iterator[Spoilt]:
     The namespace with the versions takes restricted pods alone, so this happens in another.
     """
     name = f"test-{secrets.token_hex(4)}"
-    folder = f"/var/lib/{name}"
     workshop = cluster.within(name)
-    volume = _volume(name, folder)
+    volume = _volume(name)
     workshop.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, volume)
     try:
-        told = workshop.pod_output(_on_node(image, folder, _SPOILING), 240)
+        told = workshop.pod_output(_on_node(image, name, _SPOILING), 240)
         cluster.apply(_claim(name))
         yield Spoilt(json.loads(told.splitlines()[-1]))
     finally:
-        workshop.pod_output(_on_node(image, folder, _CLEANING))
+        workshop.pod_output(_on_node(image, name, _CLEANING))
         workshop.kubectl("delete", "namespace", name, "--wait=false")
         cluster.kubectl("delete", "pvc", _CLAIM, "--wait=false", "--ignore-not-found")
         cluster.kubectl("delete", "pv", name, "--wait=false")
 
 
-def _on_node(image: str, folder: str, script: str) -> Object:
+def _on_node(image: str, run: str, script: str) -> Object:
     container = {
         "name": "main",
         "image": image,
-        "command": ["python", "-c", script],
+        "command": ["python", "-c", script, run],
         "securityContext": {"runAsUser": 0},
         "volumeMounts": [{"name": "models", "mountPath": "/models"}],
     }
-    place = {"path": folder, "type": "DirectoryOrCreate"}
+    place = {"path": _PLACE, "type": "DirectoryOrCreate"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -131,7 +137,7 @@ def _on_node(image: str, folder: str, script: str) -> Object:
     }
 
 
-def _volume(name: str, folder: str) -> Object:
+def _volume(name: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -140,7 +146,7 @@ def _volume(name: str, folder: str) -> Object:
             "capacity": {"storage": "1Gi"},
             "accessModes": ["ReadWriteMany"],
             "storageClassName": "",
-            "hostPath": {"path": folder},
+            "hostPath": {"path": f"{_PLACE}/{name}"},
         },
     }
 

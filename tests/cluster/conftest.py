@@ -92,4 +92,4 @@ def _namespace(cluster: Cluster) -> Iterator[Cluster]:
     metadata = {"name": name, "labels": _RESTRICTED}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     yield cluster.within(name)
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

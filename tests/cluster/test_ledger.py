@@ -1,6 +1,7 @@
 """The ledger is only ever added to, and by its controller alone: a real API server sees to it."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,7 @@ CONTROLLER, PIPELINE = "glm-controller", "glm-pipeline"
 
 
 @pytest.fixture(scope="module")
-def guarded(shared_namespace: Cluster) -> Cluster:
+def guarded(shared_namespace: Cluster) -> Iterator[Cluster]:
     """As an administrator leaves it, with the pipeline's rights and a controller's."""
     cluster = shared_namespace
     cluster.kubectl("apply", "--server-side", f"--filename={CI / 'ledger.yaml'}")
@@ -25,7 +26,9 @@ def guarded(shared_namespace: Cluster) -> Cluster:
     cluster.kubectl("create", "rolebinding", CONTROLLER, f"--role={CONTROLLER}", account)
     cluster.kubectl("label", "namespace", cluster.namespace, f"{LABEL}=guarded")
     until(lambda: not _forged(cluster), "the policy is in force")
-    return cluster
+    yield cluster
+    cluster.kubectl("delete", "namespace", cluster.namespace)  # waits: its records go with it
+    cluster.kubectl("delete", f"--filename={CI / 'ledger.yaml'}")
 
 
 def _forged(cluster: Cluster) -> bool:
