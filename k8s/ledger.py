@@ -68,12 +68,17 @@ def verify(records: Sequence[Record]) -> None:
         previous = record.hash
 
 
+def told(records: Sequence[Record], road: Road) -> int:
+    """The last transition of this very road that is written down; 0 for none."""
+    return max((e.body["transition"] for e in records if e.body["uid"] == road.uid), default=0)
+
+
 def complete(records: Sequence[Record], road: Road) -> None:
     """Raises BrokenLedger where the last records are missing: who cuts the end breaks no chain."""
-    told = max((e.body["transition"] for e in records if e.body["uid"] == road.uid), default=0)
-    if told < road.status.transitions:
+    last = told(records, road)
+    if last < road.status.transitions:
         raise BrokenLedger(
-            f"the ledger ends at transition {told} of {road.status.transitions}: its last records "
+            f"the ledger ends at transition {last} of {road.status.transitions}: its last records "
             "were taken away, or no controller has written them yet"
         )
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,9 +14,11 @@ from k8s.errors import Refused
 
 if TYPE_CHECKING:
     from k8s.cluster import Cluster
+    from k8s.ledger import Record
     from k8s.road import Road
 
 _EVERY_S = 1.0
+_LOOKS = 10
 
 
 @on_road
@@ -81,11 +83,7 @@ def history(
 
     With `-o json`, one record a line, as it is kept: an export that anybody can verify.
     """
-    from k8s import ledger
-
-    records = cluster.records(road.name)
-    ledger.verify(records)
-    ledger.complete(records, road)
+    records = _book(cluster, road)
     if output is Output.JSON:
         for record in records:
             typer.echo(record.line())
@@ -93,6 +91,21 @@ def history(
     from k8s.cli import show
 
     show.screen().print((show.digests if digests else show.history)(records))
+
+
+def _book(cluster: "Cluster", road: "Road") -> "Sequence[Record]":
+    """Whole; the controller writes a transition down a moment after it has made it."""
+    from k8s import ledger
+
+    records = cluster.records(road.name)
+    for _ in range(_LOOKS):
+        if ledger.told(records, road) >= road.status.transitions:
+            break
+        time.sleep(_EVERY_S)
+        records = cluster.records(road.name)
+    ledger.verify(records)
+    ledger.complete(records, road)
+    return records
 
 
 @on_road

@@ -309,3 +309,18 @@ def test_an_evaluation_outside_of_the_repository_asks_for_questions(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "--golden" in str(typed("evaluate", "v2", "--url", "http://x").exception)
+
+
+def test_a_record_that_is_written_a_moment_later_is_waited_for(
+    controller: Controller, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {path: each for path, each in shelf.objects.items() if "ledger" in path}
+    assert kept
+    for path in kept:
+        del shelf.objects[path]
+    monkeypatch.setattr("k8s.cli.look.time.sleep", lambda _: shelf.objects.update(kept))
+    assert typed("history").exit_code == 0
+    for path in kept:
+        del shelf.objects[path]
+    monkeypatch.setattr("k8s.cli.look.time.sleep", lambda _: None)
+    assert "taken away" in str(typed("history").exception)
