@@ -29,3 +29,13 @@ scaleDown:
   policies:
     - {type: Pods, value: 1, periodSeconds: 60}
 {{- end }}
+
+{{/* Workers there are, as long as it is helm that has written their number; else empty. */}}
+{{- define "glm-model.unscaled" -}}
+{{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-worker" (include "glm-model.name" .)) }}
+{{- range dig "metadata" "managedFields" (list) $live }}
+{{- if and (eq .manager "helm") (hasKey (dig "fieldsV1" "f:spec" (dict) .) "f:replicas") }}
+{{- $live.spec.replicas }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,42 @@
+"""A version of a fixed number of workers may grow from now on: until something scales it, none goes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import charts
+from tests.cluster.charts import Release
+from tests.cluster.kube import Cluster
+
+NOWHERE = "localhost:5000/glm-serve@sha256:" + "0" * 64  # pods need not run to be counted
+FIXED = {"replicas": {"min": 3, "max": 3}}
+GROWING = {"replicas": {"min": 2, "max": 6}, "autoscaling": {"metrics": "external"}}
+
+
+@pytest.fixture
+def release(namespace: Cluster, tmp_path: Path) -> Release:
+    return charts.version_release(namespace, "v1", tmp_path)
+
+
+def workers(release: Release) -> int:
+    return int(release.cluster.get("deployment", "glm-v1-worker")["spec"]["replicas"])
+
+
+def test_growth_begins_with_the_workers_there_are(release: Release) -> None:
+    release.apply(charts.nano_with_workers("v1", NOWHERE, **FIXED))
+    assert workers(release) == 3
+
+    release.apply(charts.nano_with_workers("v1", NOWHERE, **GROWING))
+    assert workers(release) == 3
+
+    release.apply(charts.nano_with_workers("v1", NOWHERE, **GROWING, drain={"notice": 6}))
+    assert workers(release) == 3
+
+
+def test_what_an_autoscaler_has_written_is_its_own(release: Release) -> None:
+    release.apply(charts.nano_with_workers("v1", NOWHERE, **GROWING))
+    release.cluster.kubectl("scale", "deployment/glm-v1-worker", "--replicas=5")
+
+    release.apply(charts.nano_with_workers("v1", NOWHERE, **GROWING, drain={"notice": 6}))
+
+    assert workers(release) == 5
