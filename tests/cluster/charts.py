@@ -58,6 +58,20 @@ def nano_with_workers(version: str, image: str, /, **more: Any) -> Values:
     return merged(nano(version, image, **workers), more)
 
 
+def nano_by_kuberay(version: str, image: str, /, **more: Any) -> Values:
+    """Likewise, but that a KubeRay operator holds it."""
+    resources = {
+        "requests": {"cpu": "200m", "memory": "1Gi"},
+        "limits": {"cpu": "2", "memory": "3Gi"},
+    }
+    held = {
+        "workloads": "rayservice",
+        "head": {"resources": resources},
+        "workers": {"enabled": True, "resources": resources},
+    }
+    return merged(merged(nano(version, image), held), more)
+
+
 def ray_secret(cluster: Cluster) -> None:
     token = "--from-literal=auth_token=" + "0" * 32
     cluster.kubectl("create", "secret", "generic", "ray", token)

@@ -1,4 +1,4 @@
-"""A version of a fixed number of workers may grow from now on: until something scales it, none goes."""
+"""A version of a fixed number of workers may grow: until something scales it, none goes."""
 
 from pathlib import Path
 

@@ -1,6 +1,5 @@
 """A version held by a real KubeRay operator; this says plainly where there is none."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -18,22 +17,6 @@ TOKENS = 400
 READY_S = 600.0  # two clusters start beside each other on two cores
 END_S = 120.0 + 2 * charts.MAX_STREAM_S + 180.0  # of a cluster that another has followed
 WATCH_S = 120.0
-LEASE = "ray-operator-leader"
-SMALL = {"requests": {"cpu": "200m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "3Gi"}}
-
-
-@pytest.fixture(scope="module")
-def operator(cluster: Cluster) -> Cluster:
-    """The cluster, if an operator leads in it, wherever that runs."""
-    leases = cluster.get("leases", "", "--all-namespaces")["items"]
-    if not any(each["metadata"]["name"] == LEASE and is_held(each) for each in leases):
-        pytest.skip("no KubeRay operator leads in this cluster: RayService was NOT tried")
-    return cluster
-
-
-def is_held(lease: Object) -> bool:
-    renewed = datetime.fromisoformat(lease["spec"]["renewTime"])
-    return datetime.now(UTC) - renewed < timedelta(seconds=60)
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def values(image: str) -> charts.Values:
     """A head, one worker, and Redis behind them."""
-    return charts.nano(
-        "v1",
-        image,
-        workloads="rayservice",
-        workers={"enabled": True, "resources": SMALL},
-        head={"resources": SMALL},
-        ray={"redis": {"address": "redis:6379"}},
-    )
+    return charts.nano_by_kuberay("v1", image, ray={"redis": {"address": "redis:6379"}})
 
 
 @pytest.fixture(scope="module")
