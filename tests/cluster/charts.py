@@ -119,6 +119,12 @@ class Release:
         )
 
 
+def installed_by_kuberay(version: Release, values: Values) -> None:
+    """Helm does not wait for a RayService: nothing in a new one says that it is not ready."""
+    version.install(values)
+    version.cluster.wait(f"rayservice/{version.name}", "condition=Ready", 600)
+
+
 def version_release(cluster: Cluster, version: str, folder: Path) -> Release:
     return Release(cluster, f"glm-{version}", HELM / "glm-model", folder)
 

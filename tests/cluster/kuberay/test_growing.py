@@ -12,7 +12,6 @@ from tests.cluster.roads import until
 pytestmark = pytest.mark.timeout(1500)
 
 CROWD = 10
-READY_S = 600.0
 UP_S = 300.0
 DOWN_S = 420.0
 
@@ -27,16 +26,14 @@ def release(
     folder: Path = tmp_path_factory.mktemp("values")
     charts.platform(shared_namespace, image, folder)
     version = charts.version_release(shared_namespace, "v1", folder)
-    version.install(
-        charts.nano_by_kuberay(
-            "v1",
-            image,
-            replicas={"min": 1, "max": 2},
-            autoscaling={"waitingTokens": 16, "scaleDownAfter": 30, "idleTimeout": 20},
-            config={"engine": {"max_running": 2}},
-        ),
-        wait_s=READY_S,
+    values = charts.nano_by_kuberay(
+        "v1",
+        image,
+        replicas={"min": 1, "max": 2},
+        autoscaling={"waitingTokens": 16, "scaleDownAfter": 30, "idleTimeout": 20},
+        config={"engine": {"max_running": 2}},
     )
+    charts.installed_by_kuberay(version, values)
     charts.road(shared_namespace, folder, v1=100)
     return version
 

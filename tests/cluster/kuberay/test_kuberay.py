@@ -38,7 +38,7 @@ def release(
     charts.platform(shared_namespace, image, folder)
     charts.redis(shared_namespace)
     version = charts.version_release(shared_namespace, "v1", folder)
-    version.install(values, wait_s=READY_S)
+    charts.installed_by_kuberay(version, values)
     charts.road(shared_namespace, folder, v1=100)
     return version
 
