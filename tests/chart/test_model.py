@@ -147,6 +147,14 @@ def test_start_up_has_more_time_for_a_larger_model() -> None:
     assert patience_s("400") - patience_s("1") == pytest.approx(399 * 15, abs=5)
 
 
+def test_kuberay_is_told_the_ray_that_the_image_has() -> None:
+    """From it KubeRay infers which probes and which autoscaler there are."""
+    lock = (helm.ROOT / "requirements.lock").read_text(encoding="utf-8")
+    service = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]
+
+    assert f"\nray=={service['rayClusterConfig']['rayVersion']} " in lock.replace("[serve]", "")
+
+
 def test_kuberays_head_outlasts_its_workers() -> None:
     """All are told to leave at once, and without the head's control store streams end."""
     service = the("RayService", "glm-v43", objects("glm-model", RAY))["spec"]["rayClusterConfig"]

@@ -53,7 +53,7 @@ def test_secrets_come_by_reference_alone(pods: list[Object]) -> None:
     variables = [each for container in containers(pods) for each in container.get("env", [])]
     words = ("TOKEN", "PASSWORD", "SECRET")
 
-    secret = [each for each in variables if any(word in each["name"] for word in words)]
+    secret = [each for each in variables if each["name"].endswith(words)]
 
     assert [each for each in secret if "value" in each] == []
 
@@ -70,3 +70,12 @@ def test_pods_that_ask_the_api_for_nothing_have_no_token_for_it(pods: list[Objec
     for pod in pods:
         account = pod["spec"].get("serviceAccountName")
         assert account in asking or pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_nothing_a_pod_writes_is_without_bound(pods: list[Object]) -> None:
+    """Else one pod's logs evict its neighbours."""
+    volumes = [volume for pod in pods for volume in pod["spec"].get("volumes", [])]
+    scratch = [volume["emptyDir"] for volume in volumes if "emptyDir" in volume]
+
+    assert scratch or not pods
+    assert all("sizeLimit" in each for each in scratch)

@@ -53,7 +53,7 @@ def test_each_role_is_bound_to_its_own_account_alone(platform: list[Object]) -> 
         for each in of_kind("RoleBinding", platform)
     }
 
-    assert bound == {name: [name] for name in ("glm-controller", "glm-evaluator", "glm-scorer")}
+    assert bound == {name: [name] for name in ("glm-controller", "glm-scorer")}
 
 
 def test_models_have_no_right_at_all() -> None:

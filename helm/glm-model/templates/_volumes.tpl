@@ -17,7 +17,7 @@
       {{- end }}
       {{- end }}
 - name: tmp
-  emptyDir: {}
+  emptyDir: {sizeLimit: {{ .Values.temporary }}}
 - name: shared-memory
   emptyDir: {medium: Memory, sizeLimit: {{ .Values.sharedMemory }}}
 {{- if ne .Values.model.source "box" }}

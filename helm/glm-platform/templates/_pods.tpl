@@ -36,7 +36,7 @@ topologySpreadConstraints:
 containers:
   - name: {{ .component }}
     {{- include "glm-platform.container" . | nindent 4 }}
-volumes: [{name: tmp, emptyDir: {}}]
+volumes: [{name: tmp, emptyDir: {sizeLimit: 1Gi}}]
 {{- end }}
 
 {{- define "glm-platform.container" -}}
@@ -56,6 +56,15 @@ env:
   - {name: GLM_PROMETHEUS_URL, value: {{ . | quote }}}
   # Versions of other namespaces may have the same names.
   - {name: GLM_PROMETHEUS_SELECTOR, value: {{ printf "namespace=%q" $.root.Release.Namespace | quote }}}
+  {{- end }}
+  {{- with .values.lease }}
+  - {name: GLM_LEASE_S, value: {{ . | quote }}}
+  {{- end }}
+  {{- with .values.atOnce }}
+  - {name: GLM_SCORER_AT_ONCE, value: {{ . | quote }}}
+  {{- end }}
+  {{- with .values.maxTokens }}
+  - {name: GLM_SCORER_MAX_TOKENS, value: {{ . | quote }}}
   {{- end }}
   - {name: HOME, value: /tmp}
 ports: [{name: {{ include "glm-platform.portName" . }}, containerPort: {{ include "glm-platform.port" . }}}]
