@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-_KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][\w.]*):(?P<value>.*)$")
+_KEY = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][\w./]*):(?P<value>.*)$")
 _INDENT = 2
 
 

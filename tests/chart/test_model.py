@@ -290,6 +290,12 @@ def test_nobody_makes_the_folder_of_a_node_with_roots_rights() -> None:
         assert models["hostPath"] == {"path": "/weights", "type": "Directory"}
 
 
+def test_a_digest_may_say_what_it_is() -> None:
+    told = "model.digest=sha256:" + "2" * 64
+
+    assert deployments(NANO) == deployments(NANO, "--set", told)
+
+
 def test_weights_are_written_by_the_step_that_pulls_alone() -> None:
     for pod in deployments(PLAIN).values():
         pull, verify = pod["spec"]["initContainers"]

@@ -114,3 +114,16 @@ def test_a_version_reaches_the_redis_that_it_was_told_of() -> None:
 
     assert allowed([*platform, *told], HEAD, OUTSIDE, GCS)
     assert not allowed([*platform, *untold], HEAD, OUTSIDE, GCS)
+
+
+def test_the_controller_reaches_the_prometheus_that_it_was_told_of() -> None:
+    """The port is that of its pods, or that of its address where both are one."""
+    values = helm.chart("glm-platform") / "ci" / "default-values.yaml"
+    elsewhere = ("--set", "controller.prometheus=http://thanos.monitoring:10902")
+    policies = of_kind("NetworkPolicy", helm.objects("glm-platform", values, *elsewhere))
+
+    reached = [
+        port for port in (9090, 10902, 80) if allowed(policies, CONTROLLER, PROMETHEUS, port)
+    ]
+
+    assert reached == [9090, 10902]

@@ -7,9 +7,15 @@
 {{- include "glm-model.checkEnv" . }}
 {{- end }}
 
+{{/* Settings that are the chart's: sections with their fields. */}}
+{{- define "glm-model.reserved" -}}
+server: [host, port, version]
+model: [name, digest, folder, public_key]
+replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_tokens, scale_down_after_s]
+{{- end }}
+
 {{- define "glm-model.checkConfig" -}}
-{{- $taken := dict "server" (list "host" "port") "model" (list "name" "digest" "folder" "public_key") "replicas" (list "model_min" "model_max" "model_gpus" "model_per_node" "target_waiting_tokens" "scale_down_after_s") }}
-{{- range $section, $fields := $taken }}
+{{- range $section, $fields := include "glm-model.reserved" . | fromYaml }}
 {{- range $field := $fields }}
 {{- if hasKey (index $.Values.config $section | default dict) $field }}
 {{- fail (printf "config.%s.%s is set by the chart: remove it and use the value of the chart that stands for it." $section $field) }}
@@ -26,11 +32,21 @@
 {{- if and (eq $model.source "volume") (not $model.volume.claim) }}
 {{- fail "model.source is volume: model.volume.claim must name the claim that holds the model." }}
 {{- end }}
+{{- if and (ne $model.source "volume") $model.volume.claim }}
+{{- fail (printf "model.volume.claim is named, but model.source is %s: set it to volume, or remove the claim." $model.source) }}
+{{- end }}
 {{- if and (eq .Values.cache.type "claim") (not .Values.cache.claim) }}
 {{- fail "cache.type is claim: cache.claim must name it." }}
 {{- end }}
 {{- if and (eq .Values.cache.type "hostPath") (not .Values.cache.hostPath) }}
 {{- fail "cache.type is hostPath: cache.hostPath must name the folder on the node." }}
+{{- end }}
+{{- if and (ne .Values.cache.type "emptyDir") (ne $model.source "hub") }}
+{{- fail (printf "cache.type is %s, but nothing is pulled: model.source is %s." .Values.cache.type $model.source) }}
+{{- end }}
+{{- $room := .Values.cache.sizeLimit }}
+{{- if and (eq $model.source "hub") (eq .Values.cache.type "emptyDir") (hasSuffix "Gi" $room) (lt (trimSuffix "Gi" $room | float64) (float64 $model.sizeGiB)) }}
+{{- fail (printf "cache.sizeLimit is %s, but model.sizeGiB is %v: the pod would be evicted while it pulls." $room $model.sizeGiB) }}
 {{- end }}
 {{- end }}
 
@@ -38,6 +54,13 @@
 {{- $wanted := .Values.replicas }}
 {{- if lt (int $wanted.max) (int $wanted.min) }}
 {{- fail "replicas.max is below replicas.min: give at least as many." }}
+{{- end }}
+{{- range $group := list "head" "workers" }}
+{{- range $part := list "requests" "limits" }}
+{{- if hasKey (get (index $.Values $group).resources $part | default dict) $.Values.gpuResource }}
+{{- fail (printf "%s.resources.%s names %s: GPUs are given by replicas.gpus." $group $part $.Values.gpuResource) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and (not .Values.workers.enabled) (gt (int $wanted.max) 1) (gt (int $wanted.gpus) 0) }}
 {{- fail "workers.enabled is false: a head alone has the GPUs of one replica; set replicas.max to 1 or enable workers." }}
@@ -60,6 +83,11 @@
 {{- define "glm-model.checkEnv" -}}
 {{- $held := ternary (include "glm-model.chainEnv" .) (print (include "glm-model.rayEnv" .) (include "glm-model.redisEnv" .)) (eq (include "glm-model.workloads" .) "rayservice") }}
 {{- $taken := dict "HOME" true }}
+{{- range $section, $fields := include "glm-model.reserved" . | fromYaml }}
+{{- range $fields }}
+{{- $_ := set $taken (printf "GLM_%s__%s" $section . | upper) true }}
+{{- end }}
+{{- end }}
 {{- range print $held (include "glm-model.hubEnv" .) | fromYamlArray }}
 {{- $_ := set $taken .name true }}
 {{- end }}

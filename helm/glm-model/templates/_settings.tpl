@@ -1,7 +1,7 @@
 {{/* config.yaml of glm-serve, and the times that follow from it. */}}
 
 {{- define "glm-model.settings" -}}
-{{- $model := dict "name" .Values.model.name "digest" .Values.model.digest }}
+{{- $model := dict "name" .Values.model.name "digest" (trimPrefix "sha256:" .Values.model.digest) }}
 {{- if ne .Values.model.source "box" }}
 {{- $_ := set $model "folder" "/models" }}
 {{- end }}
