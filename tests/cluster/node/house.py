@@ -98,12 +98,12 @@ def processes() -> dict[str, psutil.Process]:
     return found
 
 
-def start(*command: str | Path) -> None:
+def start(*command: str | Path, niceness: int = 0) -> None:
     """In the background, as a child of the first process; it logs to a file of its name."""
     log = places.LOGS / f"{Path(command[0]).name}.log"
     with log.open("ab") as lines:
         subprocess.run(
-            inside("setsid", "--fork", *command),
+            inside("setsid", "--fork", "nice", f"--adjustment={niceness}", *command),
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=lines,
