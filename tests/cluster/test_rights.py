@@ -34,7 +34,7 @@ ROW = re.compile(r"^(\S+) +\[.*?\] +\[.*?\] +\[(.*?)\]$", re.MULTILINE)
 def installed(
     shared_namespace: Cluster, image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Cluster:
-    """Platform and version, without waiting for pods: accounts are there at once."""
+    """Platform and version; accounts are there at once, and need no pods."""
     folder = tmp_path_factory.mktemp("values")
     controller = {"enabled": True, "replicas": 1, "prometheus": "http://prometheus.monitoring:9090"}
     values: charts.Values = {
@@ -46,7 +46,7 @@ def installed(
     }
     for name, chart, given in (
         ("glm-platform", "glm-platform", values),
-        ("glm-v1", "glm-model", charts.nano("v1", image)),
+        ("glm-v1", "glm-model", charts.nano("v1", image, suspended=True)),
     ):
         release = charts.Release(shared_namespace, name, charts.HELM / chart, folder)
         release.apply(given)
