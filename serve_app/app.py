@@ -10,7 +10,8 @@ from typing import Any
 from ray import serve
 
 from serve_app import configuration
-from serve_app.deployments import EngineFactory, Ingress, ModelReplica, SafetyFilter, load_engine
+from serve_app.deployments import EngineFactory, Ingress, ModelReplica, SafetyFilter
+from serve_app.loading import load_engine
 from serve_app.messages import Serving
 from serve_app.models import catalogue
 from serve_app.settings import Settings

@@ -15,7 +15,7 @@ from serve_app import scaling, telemetry
 from serve_app.errors import EngineFailed, ServeAppError
 from serve_app.ingress import http
 from serve_app.ingress.cards import Cards
-from serve_app.messages import Event, ModelCard, Request, Sampling, Serving, Verdict
+from serve_app.messages import Event, ModelCard, Request, Serving, Verdict
 from serve_app.pipeline import Doors, probe
 from serve_app.remote import RemoteGenerator, RemoteGuard
 from serve_app.safety.policy import LexiconGuard
@@ -24,28 +24,6 @@ from serve_app.versions import Engine, Versions, ping
 
 EngineFactory = Callable[[Settings], Engine]
 Exposition = tuple[str, bytes]  # the replica's name and its Prometheus text
-
-
-def load_engine(settings: Settings) -> Engine:
-    """Verify and load the model of `settings`; raises BadModel."""
-    from serve_app.engine import assembly
-    from serve_app.models.load import load
-
-    loaded = load(settings)
-    said = loaded.defaults
-    return assembly.assemble(
-        model=loaded.model,
-        tokenizer=loaded.tokenizer,
-        settings=settings.engine,
-        context_tokens=loaded.context_tokens,
-        eos_ids=said.eos_ids,
-        defaults=Sampling(
-            said.temperature,
-            said.top_p,
-            top_k=said.top_k,
-            repetition_penalty=said.repetition_penalty,
-        ),
-    )
 
 
 class SafetyFilter:

@@ -11,7 +11,8 @@ import psutil
 import ray
 
 from serve_app import interrupts, serving
-from serve_app.deployments import EngineFactory, load_engine
+from serve_app.deployments import EngineFactory
+from serve_app.loading import load_engine
 from serve_app.messages import ModelCard
 from serve_app.nodes import ENDING_S, OBJECT_STORE_BYTES
 from serve_app.serving import Say

@@ -19,8 +19,9 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from serve_app import app, interrupts
-from serve_app.deployments import EngineFactory, load_engine
+from serve_app.deployments import EngineFactory
 from serve_app.errors import CannotStart, DeadlineExceeded, Unable
+from serve_app.loading import load_engine
 from serve_app.messages import ModelCard, Serving
 from serve_app.settings import ServerSettings, Settings
 

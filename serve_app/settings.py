@@ -121,6 +121,9 @@ class EngineSettings(_Section):
     """Tokens of a guess; up to 8 in a step cost about the same."""
     tenant_weights: dict[str, Weight] = Field(default_factory=dict)
     """Shares of tenants that wait together, by name: 2 gets twice the tokens of 1, the default."""
+    tensor_parallel: Count = 1
+    """GPUs that compute each step together, every layer dealt out to all: a process for each. It
+    must divide the model's attention heads; they are of one machine, linked by NVLink at best."""
     threads: Count = 1
     """torch threads; two on two busy cores were 3 to 10 times slower than one."""
     step_deadline_s: Seconds = 60.0
@@ -206,6 +209,17 @@ class Settings(_Section):
     def _ask_for_the_gpu(self) -> Self:
         if self.model.device == "cuda" and not self.replicas.model_gpus:
             raise _unfit("replicas.model_gpus", "expected above 0, for model.device is cuda")
+        return self
+
+    @model_validator(mode="after")
+    def _give_each_rank_a_gpu(self) -> Self:
+        ranks, gpus = self.engine.tensor_parallel, self.replicas.model_gpus
+        if ranks > 1 and gpus not in (0, ranks):
+            raise _unfit("replicas.model_gpus", f"expected engine.tensor_parallel ({ranks})")
+        if ranks > 1 and self.model.quantization != "none":
+            raise _unfit(
+                "model.quantization", "expected none, for engine.tensor_parallel is above 1"
+            )
         return self
 
     def of_model(self, name: str) -> "Settings":

@@ -12,8 +12,9 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app import app
 from serve_app.control import Say
-from serve_app.deployments import EngineFactory, load_engine
+from serve_app.deployments import EngineFactory
 from serve_app.errors import BadModel, CannotStart, ServeAppError, Unable
+from serve_app.loading import load_engine
 from serve_app.messages import ModelCard, Serving
 from serve_app.models import catalogue
 from serve_app.settings import Settings

@@ -3,9 +3,14 @@
 from collections.abc import Collection
 from typing import Any
 
+from serve_app.engine.crew import NOBODY, Crew
 from serve_app.engine.engine import Engine
+from serve_app.engine.flight import Runner
 from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.grammars import Grammars
+from serve_app.engine.leading import LeadingRunner
+from serve_app.engine.limits import Limits
+from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.runners import runner_for
 from serve_app.engine.tokenizer import ChatTokenizer, FastTokenizer
 from serve_app.messages import Sampling
@@ -20,18 +25,26 @@ def assemble(
     context_tokens: int,
     eos_ids: Collection[int],
     defaults: Sampling,
+    ranks: Ranks = ALONE,
+    crew: Crew = NOBODY,
 ) -> Engine:
     """Raises BadModel if the tokenizer is not safe to serve."""
     chat = ChatTokenizer(tokenizer)
     return Engine(
-        runner=runner_for(model, settings),
+        runner=_runner(model, settings, ranks, crew),
         tokenizer=chat,
         grammars=_grammars(chat, eos_ids, settings),
         settings=settings,
         context_tokens=context_tokens,
         eos_ids=eos_ids,
         defaults=defaults,
+        crew=crew,
     )
+
+
+def _runner(model: Any, settings: EngineSettings, ranks: Ranks, crew: Crew) -> Runner:
+    runner = runner_for(model, settings, ranks)
+    return runner if ranks is ALONE else LeadingRunner(runner, crew, Limits.of(settings))
 
 
 def _grammars(

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from serve_app.engine.admission import Admission, Grammars, Tokenizer
 from serve_app.engine.answer import Answer, prompt_of
 from serve_app.engine.answers import Answers
+from serve_app.engine.crew import NOBODY, Crew
 from serve_app.engine.drafts import Drafts
 from serve_app.engine.flight import Runner
 from serve_app.engine.limits import Limits
@@ -37,9 +38,13 @@ class Engine:
         context_tokens: int,
         eos_ids: Collection[int],
         defaults: Sampling = _GREEDY,
+        crew: Crew = NOBODY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`defaults` hold what the model's generation config says of sampling."""
+        """`defaults` hold what the model's generation config says of sampling.
+
+        `crew` computes beside the runner; the engine dismisses it in the end.
+        """
         limits = Limits.of(settings)
         self._tokenizer = tokenizer
         self._grammars = grammars
@@ -59,8 +64,10 @@ class Engine:
         self._answers = Answers(self._scheduler, clock)
         self._watch = Watch(settings.step_deadline_s, clock)
         self._loop = Loop(runner, self._answers, self._watch)
+        self._crew = crew
 
     def start(self) -> None:
+        self._crew.watch(self._loop.end)
         self._loop.start()
 
     def check(self) -> None:
@@ -74,8 +81,9 @@ class Engine:
     async def stop(self) -> None:
         """End the thread after its step; whoever is left fails. To drain is the corridor's work."""
         self._answers.close()
-        if self._loop.is_alive:
+        if self._loop.is_alive and not self._crew.is_lost:  # its step would never end
             await asyncio.to_thread(self._loop.join)
+        await asyncio.to_thread(self._crew.dismiss)
         await asyncio.to_thread(self._grammars.close)
 
     async def generate(self, request: Request) -> AsyncGenerator[Event]:

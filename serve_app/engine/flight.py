@@ -9,6 +9,10 @@ from serve_app.engine.drafts import agreed
 from serve_app.engine.draws import Draws
 
 
+class RunnerLost(Exception):
+    """No further step can be computed by this runner."""
+
+
 class Flight(Protocol):
     """A step that was begun."""
 
@@ -31,7 +35,10 @@ class Runner(Protocol):
     """One forward pass and the draw of tokens."""
 
     def begin(self, batch: Batch) -> Flight:
-        """Begin a step behind those already begun; its rows may need tokens that those draw."""
+        """Begin a step behind those already begun; its rows may need tokens that those draw.
+
+        Raises RunnerLost if no step can be begun any more, and anything else if this one cannot.
+        """
         ...
 
 

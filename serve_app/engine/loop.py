@@ -14,7 +14,7 @@ from collections import deque
 from serve_app.engine.answers import Answers, failure
 from serve_app.engine.batch import Batch
 from serve_app.engine.draws import Draws
-from serve_app.engine.flight import Flight, Runner
+from serve_app.engine.flight import Flight, Runner, RunnerLost
 from serve_app.engine.nap import Nap
 from serve_app.engine.parcels import Parcel, post
 from serve_app.engine.watch import Watch
@@ -59,7 +59,7 @@ class Loop:
         except BaseException:  # noqa: BLE001 - nobody stands above a thread: this is its last word
             log().critical("engine_ended", exc_info=True)
         finally:
-            self._end()
+            self.end()
 
     def _goes_on(self) -> bool:
         """Sleep until there is work; whether there is."""
@@ -92,6 +92,8 @@ class Loop:
         self._watch.begin()
         try:
             flight = self._runner.begin(batch)
+        except RunnerLost:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever broke this step, the next one is sound
             self._watch.end()
             while self._flights:
@@ -148,8 +150,11 @@ class Loop:
         self._failures = 0
         self._post(self._answers.book(batch, draws, self._watch.last_s))
 
-    def _end(self) -> None:
-        """Tell whoever is left, then take back their pages: broken books leave nobody waiting."""
+    def end(self) -> None:
+        """Tell whoever is left, then take back their pages: broken books leave nobody waiting.
+
+        Also from outside, where the thread waits for a card that will never answer.
+        """
         self._answers.close()
         left = self._answers.left()
         self._post([(answer, failure()) for answer in left])

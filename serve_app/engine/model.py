@@ -9,7 +9,9 @@ from serve_app.engine.attention import PagedCache, register
 from serve_app.engine.draws import Draws
 from serve_app.engine.flight import Landed, checked
 from serve_app.engine.fusing import fuse
+from serve_app.engine.joining import join
 from serve_app.engine.packer import Packer
+from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.sampling.chances import prompt_chances
 from serve_app.engine.sampling.sampler import Sampler
 from serve_app.engine.scheduler import Batch, Limits
@@ -19,7 +21,7 @@ from serve_app.settings import EngineSettings
 class ModelRunner:
     """Owns the KV cache and drives an unmodified GlmForCausalLM or Glm4ForCausalLM."""
 
-    def __init__(self, model: Any, settings: EngineSettings) -> None:
+    def __init__(self, model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> None:
         torch.set_num_threads(settings.threads)
         limits = Limits.of(settings)
         config = model.config
@@ -27,6 +29,9 @@ class ModelRunner:
         like = torch.empty(0, dtype=model.dtype, device=model.device)
         self._model = model.eval()
         self._model.set_attn_implementation(register())
+        self._leads = ranks.leads
+        if ranks is not ALONE:
+            join(model, ranks)
         fuse(model)
         store_by_column(model)
         self._cache = PagedCache(config.num_hidden_layers, shape, like)
@@ -51,7 +56,7 @@ class ModelRunner:
         for row, token in zip(drawing, draws.tokens, strict=True):
             if token is None:
                 self._cache.heal(row.pages)
-        if len(drawing) == len(logits):
+        if len(drawing) == len(logits) or not self._leads:
             return draws
         return replace(draws, prompt_chances=prompt_chances(logits[len(drawing) :], batch.rows))
 

@@ -7,24 +7,25 @@ import torch
 
 from serve_app.engine.flight import Runner
 from serve_app.engine.model import ModelRunner
+from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.settings import EngineSettings
 from serve_app.telemetry import log
 
 _OLDEST = (8, 0)  # compute capability: bfloat16 in tensor cores
 
 
-def runner_for(model: Any, settings: EngineSettings) -> Runner:
-    """Return the fastest runner for a loaded model, where it lies."""
+def runner_for(model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> Runner:
+    """Return the fastest runner for a loaded model, or a rank's share of one, where it lies."""
     reason = _hindrance(model) if model.device.type == "cuda" else "there is no card"
     if reason:
         if model.device.type == "cuda":
             log().warning("kernels_unused", detail=reason)
         if settings.kv_dtype != "auto":
             log().warning("kv_dtype_unused", detail=reason)
-        return ModelRunner(model, settings)
+        return ModelRunner(model, settings, ranks)
     from serve_app.engine.gpu.runner import GpuRunner  # noqa: PLC0415 - needs Triton
 
-    return GpuRunner(model, settings)
+    return GpuRunner(model, settings, ranks)
 
 
 def _hindrance(model: Any) -> str:

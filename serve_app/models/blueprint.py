@@ -4,10 +4,11 @@ Known families: Glm and Glm4 as transformers writes them, and ChatGLM's original
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
 
@@ -30,29 +31,38 @@ class Architecture:
     original: ChatGlmConfig | None = None  # what was converted
 
 
+Span = tuple[int, int]  # from, and up to
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A tensor of the model: a stored one, or some of its rows."""
+    """A tensor of the model: a stored one, or some of its rows or columns."""
 
     stored: Stored
-    rows: tuple[int, int] | None = None
+    rows: tuple[Span, ...] = ()  # below each other; none: all
+    columns: Span | None = None  # None: all
 
     @property
     def shape(self) -> tuple[int, ...]:
-        whole = self.stored.shape
-        return (self.rows[1] - self.rows[0], *whole[1:]) if self.rows else whole
+        height, width = self.stored.shape[:1], self.stored.shape[1:]
+        if self.rows:
+            height = (sum(end - begin for begin, end in self.rows),)
+        if self.columns:
+            width = (self.columns[1] - self.columns[0],)
+        return height + width
 
     @property
     def count(self) -> int:
-        return (
-            self.stored.count // self.stored.shape[0] * self.shape[0]
-            if self.rows
-            else (self.stored.count)
-        )
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
         return tensors.bytes_of(self.count, self.stored.dtype)
+
+    def part(self, rows: tuple[Span, ...]) -> Self:
+        """Some rows of what this one has, which is all of a tensor or one span of it."""
+        first = self.rows[0][0] if self.rows else 0
+        return replace(self, rows=tuple((first + begin, first + end) for begin, end in rows))
 
 
 def architecture(folder: Path) -> Architecture:
@@ -112,7 +122,7 @@ def _cut(folder: Path, tensor: Stored, goals: tuple[Part, ...]) -> Iterator[tupl
             f"{tensor.name} in {folder} has {tensor.shape[0]} rows, but {CONFIG} says {rows[1]}."
         )
     for goal in goals:
-        yield goal.target, Source(tensor, goal.rows)
+        yield goal.target, Source(tensor, (goal.rows,) if goal.rows else ())
 
 
 def _read(path: Path) -> dict[str, Any]:

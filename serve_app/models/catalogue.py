@@ -9,6 +9,7 @@ from serve_app.errors import BadModel
 from serve_app.messages import ModelCard
 from serve_app.models import blueprint, manifest, tensors
 from serve_app.models.manifest import Manifest
+from serve_app.models.shares import WHOLE, Share
 from serve_app.models.workspace import WorkShape
 from serve_app.settings import ModelSettings
 
@@ -36,11 +37,14 @@ class ModelFolder:
         """Numbers in all weight files, from their headers; raises BadModel if there are none."""
         return sum(tensor.count for tensor in tensors.stored(self.path).values())
 
-    def work_shape(self) -> WorkShape:
+    def work_shape(self, share: Share = WHOLE) -> WorkShape:
         """Read what sizes cache and steps; raises BadModel if config.json does not say it."""
-        fields = dict(blueprint.architecture(self.path).fields)
+        built = blueprint.architecture(self.path)
         try:
-            return WorkShape.model_validate(fields)
+            shape = WorkShape.model_validate(dict(built.fields))
+            return (
+                shape if share.is_whole else WorkShape.model_validate(dict(share.of(built).fields))
+            )
         except ValidationError as error:
             needed = ", ".join(WorkShape.model_fields)
             raise BadModel(

@@ -4,11 +4,13 @@ import gc
 
 import torch
 
+from serve_app.errors import BadSettings
 from serve_app.models import blueprint
 from serve_app.models.catalogue import ModelFolder
 from serve_app.models.memory import free_on_host
 from serve_app.models.plan import Device, MemoryPlan, Placement
 from serve_app.models.precision import precision
+from serve_app.models.shares import Share
 from serve_app.models.workspace import WINDOW_LIMITS
 from serve_app.settings import Settings
 
@@ -26,23 +28,37 @@ def gpu_memory() -> tuple[int, int] | None:
     return total - free, total
 
 
+def refuse_unless_there(ranks: int, placement: Placement) -> None:
+    """Raise BadSettings if there are fewer GPUs than ranks."""
+    if placement.device == "cuda" and torch.cuda.device_count() < ranks:
+        raise BadSettings(
+            f"engine.tensor_parallel: expected at most {torch.cuda.device_count()}, "
+            "the GPUs that torch can use here."
+        )
+
+
 def plan_memory(folder: ModelFolder, placement: Placement, settings: Settings) -> MemoryPlan:
-    """Gather what the plan is made of, from headers and counters alone; raises BadModel."""
+    """Gather what the plan of one rank is made of, from headers and counters alone.
+
+    Raises BadModel.
+    """
     built = blueprint.architecture(folder.path)
     held = precision(placement.dtype, settings.model.quantization, built.fields)
-    sources = blueprint.sources(folder.path, built)
+    share, engine = Share(ranks=settings.engine.tensor_parallel), settings.engine
+    shape = folder.work_shape(share)
+    sources = share.sources(blueprint.sources(folder.path, built), built)
     weights = [held.bytes(name, source) for name, source in sources.items()]
-    shape, engine = folder.work_shape(), settings.engine
     scaled = engine.kv_dtype == "fp8" and placement.device == "cuda"
     kept_bytes = shape.bytes_per_token(placement.dtype)
     return MemoryPlan(
         weights_bytes=sum(weights),
         kv_bytes_per_token=shape.scaled_bytes_per_token if scaled else kept_bytes,
         kv_tokens=engine.kv_tokens,
-        free_bytes=_free_bytes(placement.device),
+        free_bytes=_free_bytes(placement.device, share.ranks),
         work_bytes=shape.work_bytes(engine, placement),
         window_limit=WINDOW_LIMITS[placement.device],
         largest_bytes=max(weights),
+        ranks=share.ranks,
     )
 
 
@@ -60,5 +76,9 @@ def reclaim() -> None:
         torch.cuda.empty_cache()
 
 
-def _free_bytes(device: Device) -> int:
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else free_on_host()
+def _free_bytes(device: Device, ranks: int) -> int:
+    """For each rank: its GPU, or its part of the host."""
+    if device == "cuda":
+        there = min(ranks, torch.cuda.device_count())
+        return min(torch.cuda.mem_get_info(card)[0] for card in range(there))
+    return free_on_host() // ranks

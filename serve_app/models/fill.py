@@ -95,12 +95,14 @@ class _Filling:
     def _read(self, source: Source) -> Tensor:
         stored = source.stored
         file = self._files.get(stored.file) or self._open(stored.file)
-        values: Tensor = (
-            file.get_slice(stored.name)[slice(*source.rows)]
-            if source.rows
-            else file.get_tensor(stored.name)
-        )
-        return values
+        if not source.rows and not source.columns:
+            values: Tensor = file.get_tensor(stored.name)
+            return values
+        whole = file.get_slice(stored.name)
+        columns = (slice(*source.columns),) if source.columns else ()
+        rows = [slice(*span) for span in source.rows] or [slice(None)]
+        parts = [whole[each, *columns] for each in rows]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _open(self, path: Path) -> Any:
         """On a CPU read into memory of its own: a mapped file would change under a served model."""

@@ -51,7 +51,7 @@ class KvShape(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """What a model needs against what is free on its device."""
+    """What a model needs against what is free on its device; of one rank, if there are several."""
 
     weights_bytes: int
     kv_bytes_per_token: int
@@ -60,6 +60,7 @@ class MemoryPlan:
     work_bytes: int = WORKSPACE_BYTES
     window_limit: int = 0  # tokens of which a CPU may keep copies side by side
     largest_bytes: int = 0  # the weight that is laid out anew, before there is a cache
+    ranks: int = 1
 
     @property
     def kv_bytes(self) -> int:
@@ -115,10 +116,14 @@ class MemoryPlan:
             f"tokens, {gib(self.spare_bytes)} to work in"
         )
 
+    def where(self, device: Device) -> str:
+        return device if self.ranks == 1 else f"each {device} of {self.ranks}"
+
     def told(self, device: Device) -> str:
         """The plan in one line, for a log."""
         return (
-            f"{gib(self.needed_bytes)} of {gib(self.free_bytes)} free on {device}: {self.parts}; "
+            f"{gib(self.needed_bytes)} of {gib(self.free_bytes)} free on {self.where(device)}: "
+            f"{self.parts}; "
             f"{kib(self.kv_bytes_per_token)} a KV token, {self.kv_tokens_per_gib} a GiB, "
             f"{self.kv_tokens_that_fit} would fit"
         )
@@ -138,7 +143,8 @@ def refuse_unless_fits(plan: MemoryPlan, device: Device) -> None:
     """Raise BadModel with the numbers and what to change."""
     if not plan.fits:
         raise BadModel(
-            f"The model needs {gib(plan.needed_bytes)} ({plan.parts}), but {device} has "
+            f"The model needs {gib(plan.needed_bytes)} ({plan.parts}), but "
+            f"{plan.where(device)} has "
             f"{gib(plan.free_bytes)} free. {plan.mend}"
         )
 

@@ -10,6 +10,7 @@ from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 from serve_app.errors import BadModel
 from serve_app.models.blueprint import Architecture, Family, Source
 from serve_app.models.precision import Dtype, Precision
+from serve_app.models.shares import HEAD
 from serve_app.models.tensors import FLOATS
 
 DTYPES: Mapping[Dtype, torch.dtype] = {
@@ -26,6 +27,8 @@ FAMILIES: Mapping[Family, tuple[Any, Any]] = {
 def skeleton(built: Architecture, precision: Precision, sources: Mapping[str, Source]) -> Any:
     """Build the modules; raises BadModel if transformers does not take the config.
 
+    The head has as many rows as its source: a rank scores only its own words.
+
     Made by its constructor, not by from_pretrained, which sets the whole process's number format
     meanwhile: another model may be serving beside this one.
     """
@@ -38,6 +41,9 @@ def skeleton(built: Architecture, precision: Precision, sources: Mapping[str, So
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         told = str(error).strip().partition("\n")[0]
         raise BadModel(f"transformers does not take this model's config.json: {told}") from error
+    if HEAD in sources and sources[HEAD].shape[0] < config.vocab_size:
+        model.lm_head = nn.Linear(config.hidden_size, sources[HEAD].shape[0], False, "meta")
+        model.lm_head.to(DTYPES[precision.dtype])
     if precision.quantization != "none":
         _exchange(model, precision, sources)
     return model.requires_grad_(False).eval()

@@ -11,6 +11,7 @@
 {{- define "glm-model.reserved" -}}
 server: [host, port, version]
 model: [name, digest, folder, public_key]
+engine: [tensor_parallel]
 replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_tokens, scale_down_after_s]
 {{- end }}
 

@@ -19,6 +19,9 @@
 {{- $log := dict "format" "json" "file" "/proc/1/fd/1" }}
 {{- $server := dict "host" "0.0.0.0" "port" 8000 "version" .Values.version }}
 {{- $ours := dict "server" $server "model" $model "replicas" $replicas }}
+{{- if gt (int .Values.replicas.gpus) 1 }}
+{{- $_ := set $ours "engine" (dict "tensor_parallel" .Values.replicas.gpus) }}
+{{- end }}
 {{- toYaml (mergeOverwrite (dict "log" $log) (deepCopy .Values.config) $ours) }}
 {{- end }}
 

@@ -27,6 +27,7 @@ from serve_app.engine.gpu.stack import Stack, Step
 from serve_app.engine.gpu.step import Lines
 from serve_app.engine.gpu.weights import prepare
 from serve_app.engine.limits import Limits
+from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.sampling.chances import prompt_chances
 from serve_app.engine.sequence import Sequence as Tokens
 from serve_app.settings import EngineSettings
@@ -61,7 +62,7 @@ class GpuRunner:
     """Owns the KV cache, the page table and the recordings; one thread may use it."""
 
     @torch.inference_mode()
-    def __init__(self, model: Any, settings: EngineSettings) -> None:
+    def __init__(self, model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> None:
         """Take a model for which `weights.can_serve` holds; compiles and records, some seconds."""
         limits, weights = Limits.of(settings), prepare(model)
         device, heads = model.device, weights.heads
@@ -75,7 +76,8 @@ class GpuRunner:
         nobody = self._last[:0]
         self._lines = Lines(nobody, nobody, self._table, weights.turns(places))
         self._far = has_cudnn(device, model.dtype, heads)
-        self._stack = Stack(weights, self._cache.layers, self._last)
+        self._stack = Stack(weights, self._cache.layers, self._last, ranks)
+        self._draws = ranks.leads
         self._seats = Seats(seats)
         self._ferry = Ferry(device)
         self._drawer = Drawer(self._last)
@@ -158,7 +160,7 @@ class GpuRunner:
         )
         logits, drawing = self._stack.logits(step), batch.drawing
         flight = self._draw(drawing, layout.drawing_seats, logits[: len(drawing)], None)
-        if len(logits) == len(drawing):
+        if len(logits) == len(drawing) or not self._draws:
             return flight
         asked = prompt_chances(logits[len(drawing) :], batch.rows)
         return replace(flight, prompt_chances=asked)
@@ -166,7 +168,7 @@ class GpuRunner:
     def _draw(
         self, rows: Sequence[Row], seats: Any, logits: Tensor, likeliest: Tensor | None
     ) -> Flight:
-        if not rows:
+        if not rows or not self._draws:
             return Flight(Letter(self._last[:0]), {}, {})
         sent = self._ferry.send(np.asarray(seats, np.int32))
         drawn = self._drawer.draw(logits, rows, sent, likeliest)

@@ -10,12 +10,13 @@ from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
-from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, Norm, skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
 from serve_app.engine.gpu.step import Kept, Lines
+from serve_app.engine.gpu.sums import Sums
 from serve_app.engine.gpu.weights import Weights
+from serve_app.engine.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ class Step:
 class Stack:
     """Owns nothing: weights, pages and last tokens are lent to it."""
 
-    def __init__(self, weights: Weights, kept: Sequence[Kept], last: Tensor) -> None:
+    def __init__(
+        self, weights: Weights, kept: Sequence[Kept], last: Tensor, ranks: Ranks = ALONE
+    ) -> None:
         """`kept` by each layer; `last` [S]: the last token of each seat."""
+        self._ranks = ranks
         self._weights = weights
         self._kept = kept
         self._last = last
@@ -46,10 +50,11 @@ class Stack:
 
     def logits(self, step: Step) -> Tensor:
         """Compute a step; return the logits [B, V] of the tokens that draw."""
-        stream = embed(step.tokens, step.lines, self._last, self._weights.embedding)
+        own = embed(step.tokens, step.lines, self._last, self._weights.embedding)
+        stream = self._ranks.share(own)  # only the first rank knows every seat's last token
         if step.singles == len(stream) <= MOST_ROWS and not self._sandwiched:
-            return self._fused(step, stream)
-        return self._plain(step, stream)
+            return self._ranks.gather(self._fused(step, stream))
+        return self._ranks.gather(self._plain(step, stream))
 
     @property
     def _sandwiched(self) -> bool:
@@ -58,31 +63,27 @@ class Stack:
     def _fused(self, step: Step, stream: Tensor) -> Tensor:
         """A few rows: norms, gate and residual stream ride along with the products."""
         weights = self._weights
+        sums = Sums(self._ranks, stream, weights.epsilon)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
             norm = Norm(layer.attention_norm, weights.epsilon)
             qkv = skinny(stream, layer.qkv, norm=norm, bias=layer.qkv_bias)
-            skinny(self._look(step, qkv, kept), layer.out, stream=stream)
+            stream = sums.add_few(self._look(step, qkv, kept), layer.out)
             norm = Norm(layer.mlp_norm, weights.epsilon)
             gated = skinny(stream, layer.gate_up, norm=norm, gated=True)
-            skinny(gated, layer.down, stream=stream)
+            stream = sums.add_few(gated, layer.down)
         return skinny(stream, weights.head, norm=Norm(weights.norm, weights.epsilon))
 
     def _plain(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
         weights = self._weights
         product = skinny if len(stream) <= MOST_ROWS else _product
-        delta, post = None, None
+        sums = Sums(self._ranks, stream, weights.epsilon)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
-            normal = add_norm(stream, delta, layer.attention_norm, weights.epsilon, post)
-            qkv = product(normal, layer.qkv, bias=layer.qkv_bias)
-            delta = product(self._look(step, qkv, kept), layer.out)
-            normal = add_norm(stream, delta, layer.mlp_norm, weights.epsilon, layer.after_attention)
-            delta = product(product(normal, layer.gate_up, gated=True), layer.down)
-            post = layer.after_mlp
-        drawing = slice(None) if step.drawing is None else step.drawing
-        stream, delta = stream[drawing], None if delta is None else delta[drawing]
-        normal = add_norm(stream, delta, weights.norm, weights.epsilon, post)
-        return product(normal, weights.head)
+            qkv = product(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
+            sums.add(self._look(step, qkv, kept), layer.out, layer.after_attention)
+            gated = product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
+            sums.add(gated, layer.down, layer.after_mlp)
+        return product(sums.norm(weights.norm, step.drawing), weights.head)
 
     def _look(self, step: Step, qkv: Tensor, kept: Kept) -> Tensor:
         heads, singles = self._weights.heads, step.singles

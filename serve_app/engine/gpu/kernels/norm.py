@@ -59,15 +59,16 @@ def _add_norm(
         change = tl.load(delta + row + at, mask=inside, other=0.0)
         if POST:
             gain = tl.load(post + at, mask=inside, other=0.0)
-            change = _normal(change, gain, epsilon, WIDTH)
+            change = normal(change, gain, epsilon, WIDTH)
         x = (x.to(tl.float32) + change.to(tl.float32)).to(x.dtype)
         tl.store(stream + row + at, x, mask=inside)
     gain = tl.load(weight + at, mask=inside, other=0.0)
-    tl.store(out + row + at, _normal(x, gain, epsilon, WIDTH), mask=inside)
+    tl.store(out + row + at, normal(x, gain, epsilon, WIDTH), mask=inside)
 
 
 @triton.jit
-def _normal(x, gain, epsilon, WIDTH: tl.constexpr):
+def normal(x, gain, epsilon, WIDTH: tl.constexpr):
+    """The RMS norm of one row."""
     wide = x.to(tl.float32)
     unit = wide * tl.rsqrt(tl.sum(wide * wide, 0) / WIDTH + epsilon)
     return (unit.to(x.dtype).to(tl.float32) * gain.to(tl.float32)).to(x.dtype)

@@ -37,15 +37,18 @@ def skinny(
     bias: Tensor | None = None,
     gated: bool = False,
     stream: Tensor | None = None,
+    into: Tensor | None = None,
 ) -> Tensor:
     """Multiply x [M, K] with weight [N, K]: [M, N].
 
     With `gated`, weight is gate and up and the result their SwiGLU, [M, N / 2]; with `stream`
-    [M, N], the result is added to it in place.
+    [M, N], the result is added to it in place; with `into` [M, N], it is written there.
     """
     rows, width = x.shape
     wide = len(weight) // (2 if gated else 1)
-    out = x.new_empty(rows, wide) if stream is None else stream
+    out = into if stream is None else stream
+    if out is None:
+        out = x.new_empty(rows, wide)
     shape = _shape(rows, wide, width, gated=gated)
     kernel = _one if rows == 1 else _few
     kernel[(triton.cdiv(wide, shape.columns),)](

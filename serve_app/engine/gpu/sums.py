@@ -1,0 +1,60 @@
+"""The residual stream of a step: what attentions and MLPs add to it, and its norms."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
+from serve_app.engine.gpu.kernels.norm import add_norm
+from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, skinny
+from serve_app.engine.ranks import Near, Ranks
+
+
+class Sums:
+    """Products with weights of which each rank has a part; their sum over the ranks is added."""
+
+    def __init__(self, ranks: Ranks, stream: Tensor, epsilon: float) -> None:
+        """`stream` [T, K] is the same on all ranks, and changed in place."""
+        self._ranks = ranks
+        self._stream = stream
+        self._epsilon = epsilon
+        near = ranks.near
+        self._near = near if near is not None and len(stream) <= near.rows else None
+        self._turn = 0
+        self._delta: Tensor | None = None
+        self._post: Tensor | None = None
+
+    def add_few(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Add x @ weight.T at once; return the stream."""
+        if self._near is None:
+            own = self._stream if self._ranks.leads else None  # so that it is in the sum once
+            self._stream = self._ranks.total(skinny(x, weight, stream=own))
+        else:
+            skinny(x, weight, into=self._next(self._near))
+            meet_add(self._near, self._turn, self._stream)
+        return self._stream
+
+    def add(self, x: Tensor, weight: Tensor, post: Tensor | None) -> None:
+        """Add x @ weight.T with the next norm; normalised itself if there is a `post`."""
+        self._post = post
+        if self._near is None:
+            product = skinny if len(x) <= MOST_ROWS else linear
+            self._delta = self._ranks.total(product(x, weight))
+        elif len(x) <= MOST_ROWS:
+            self._delta = skinny(x, weight, into=self._next(self._near))
+        else:
+            self._delta = torch.mm(x, weight.t(), out=self._next(self._near))
+
+    def norm(self, weight: Tensor, drawing: Tensor | None = None) -> Tensor:
+        """Return the stream's norm [T, K]; in the end of the tokens that draw alone."""
+        stream, delta, near = self._stream, self._delta, self._near
+        if near is not None and delta is not None:
+            whole = meet_add_norm(near, self._turn, stream, weight, self._epsilon, self._post)
+            return whole if drawing is None else whole[drawing]
+        if drawing is not None:
+            stream, delta = stream[drawing], None if delta is None else delta[drawing]
+        return add_norm(stream, delta, weight, self._epsilon, self._post)
+
+    def _next(self, near: Near) -> Tensor:
+        self._turn = 1 - self._turn
+        return near.parts[self._turn].own[: len(self._stream)]

@@ -1,0 +1,113 @@
+"""One card against several: sums over the ranks, glm-nano's tokens, tokens a second, steps.
+
+usage: python -m tests.gpu.tensor_parallel [cards [layers [streams,...]]]
+"""
+
+import asyncio
+import json
+import sys
+import time
+from itertools import zip_longest
+from typing import Any
+
+from serve_app.engine.engine import Engine
+from serve_app.loading import load_engine
+from serve_app.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings
+from tests.gpu import shape, tokens
+from tests.gpu.all_reduce import measure
+from tests.gpu.drive import Drive
+from tests.gpu.engine_speed import PROMPT
+from tests.gpu.engine_speed import level as bare_level
+from tests.gpu.shares import Prepared, prepared
+from tests.gpu.whole_engine import Marked, read
+from tests.gpu.whole_engine import level as whole_level
+from tests.ranks.said import said
+
+STREAMS = (1, 32, 128, 256)
+
+
+def tell(**line: Any) -> dict[str, Any]:
+    print(json.dumps(line), flush=True)
+    return line
+
+
+def same_tokens(cards: int) -> dict[str, Any]:
+    """What glm-nano says on one card and on several, in bfloat16."""
+    alone, together = (asyncio.run(_answers(each)) for each in (1, cards))
+    pairs = [
+        pair for one, other in zip(alone, together, strict=True) for pair in zip_longest(one, other)
+    ]
+    right = sum(one == other for one, other in pairs)
+    return {"cards": cards, "tokens": len(pairs), "same": right}
+
+
+async def _answers(cards: int) -> list[list[int]]:
+    settings = Settings(
+        model=ModelSettings(device="cuda"),
+        engine=EngineSettings(tensor_parallel=cards, step_tokens=64, speculation="by_request"),
+        replicas=ReplicaSettings(model_gpus=cards),
+    )
+    engine = await asyncio.to_thread(load_engine, settings)
+    engine.start()  # type: ignore[attr-defined]
+    try:
+        return await said(engine)
+    finally:
+        await engine.stop()
+
+
+def speeds(layers: int, cards: int, streams: list[int]) -> list[dict[str, Any]]:
+    """The bare runner, then the whole engine, at each number of streams."""
+    begun = time.perf_counter()
+    with prepared(layers, cards) as ready:
+        tell(cards=cards, ready_s=round(time.perf_counter() - begun, 1))
+        drive = Drive(ready.runner, ready.settings)  # type: ignore[arg-type]
+        drive.finish(shape.sequences(8, PROMPT, 8, seed=99))
+        bare = [tell(cards=cards, what="runner", **bare_level(drive, each)) for each in streams]
+        return bare + asyncio.run(_whole(ready, cards, streams))
+
+
+async def _whole(ready: Prepared, cards: int, streams: list[int]) -> list[dict[str, Any]]:
+    marked, known = Marked(ready.runner), tokens.tokenizer()
+    engine = Engine(
+        runner=marked,
+        tokenizer=known,
+        grammars=tokens.grammars(known, ready.settings),
+        settings=ready.settings,
+        context_tokens=ready.context_tokens,
+        eos_ids=(),
+        crew=ready.crew,
+    )
+    engine.start()
+    await asyncio.gather(*(read(engine, shape.prompt(each, PROMPT), 8) for each in range(8)))
+    lines = [
+        tell(cards=cards, what="engine", **await whole_level(engine, marked, each))
+        for each in streams
+    ]
+    await engine.stop()
+    return lines
+
+
+def table(lines: list[dict[str, Any]]) -> None:
+    """Tokens a second and milliseconds a token, and how many times as fast several cards are."""
+    found = {(line["what"], line["streams"], line["cards"]): line for line in lines}
+    print("| what | streams | cards | tokens/s | against one | ms a token p50 / p99 |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for (what, streams, cards), line in sorted(found.items()):
+        ratio = line["tokens_s"] / found[what, streams, 1]["tokens_s"]
+        each = f"{line['each_p50_ms']} / {line['each_p99_ms']}"
+        print(f"| {what} | {streams} | {cards} | {line['tokens_s']} | {ratio:.2f} | {each} |")
+
+
+def main() -> None:
+    defaults = ("2", "40", ",".join(map(str, STREAMS)))
+    given = sys.argv[1:]
+    cards, layers, levels = (*given, *defaults[len(given) :])
+    streams = [int(each) for each in levels.split(",")]
+    for line in measure(int(cards)):
+        tell(**line)
+    tell(**same_tokens(int(cards)))
+    table([line for each in (1, int(cards)) for line in speeds(int(layers), each, streams)])
+
+
+if __name__ == "__main__":
+    main()

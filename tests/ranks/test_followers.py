@@ -1,0 +1,65 @@
+"""A model computed by two processes: the same tokens as by one, and an end whoever ends first."""
+
+import asyncio
+from multiprocessing import active_children
+from typing import Any
+
+import pytest
+
+from serve_app.errors import BadModel, EngineFailed, NotReady
+from serve_app.loading import load_engine
+from serve_app.settings import EngineSettings, ModelSettings, Settings
+from tests.engine.parts import until
+from tests.ranks.said import said
+
+
+def settings(ranks: int, **engine: Any) -> Settings:
+    chosen = EngineSettings(tensor_parallel=ranks, yields_per_s=10**9, **engine)
+    return Settings(model=ModelSettings(device="cpu"), engine=chosen)
+
+
+async def answers(chosen: Settings) -> tuple[list[list[int]], int]:
+    """What is said, and how often a sequence was sent away meanwhile."""
+    engine: Any = await asyncio.to_thread(load_engine, chosen)
+    engine.start()
+    try:
+        found = await said(engine)
+        return found, engine.stats().preemptions
+    finally:
+        await engine.stop()
+
+
+def test_two_ranks_say_what_one_says_in_chunks_in_forks_with_guesses_and_after_preemption() -> None:
+    tight = {"step_tokens": 24, "kv_tokens": 24 * 16, "speculation": "by_request"}
+
+    alone, _ = asyncio.run(answers(settings(1, **tight)))
+    together, preemptions = asyncio.run(answers(settings(2, **tight)))
+
+    assert together == alone
+    assert preemptions > 0
+    assert active_children() == []
+
+
+def test_a_rank_that_ends_unasked_turns_the_engine_red_and_leaves_nobody_waiting() -> None:
+    async def lose() -> None:
+        engine: Any = await asyncio.to_thread(load_engine, settings(2))
+        engine.start()
+        engine.check()
+        asking = asyncio.create_task(said(engine))
+        await until(lambda: engine.stats().running)
+        (follower,) = active_children()
+        follower.kill()
+        with pytest.raises((EngineFailed, NotReady)):
+            await asking
+        with pytest.raises(EngineFailed):
+            engine.check()
+        await engine.stop()
+        assert active_children() == []
+
+    asyncio.run(lose())
+
+
+def test_a_model_whose_heads_cannot_be_dealt_out_is_refused_and_nobody_is_left() -> None:
+    with pytest.raises(BadModel, match="num_attention_heads \\(6\\)"):
+        load_engine(settings(4))
+    assert active_children() == []
