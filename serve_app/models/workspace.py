@@ -16,6 +16,7 @@ GROUPS = 6
 # A GPU reads pages where they lie.
 WINDOW_LIMITS: Mapping[Device, int] = {"cpu": GROUPS * GROUP_TOKENS, "cuda": 0}
 
+_LOGIT_ROWS = 512  # of several GPUs' logits gathered at once
 _FLOAT = 4  # bytes; logits are drawn from in float32
 _CUDA_BYTES = 768 * 2**20  # libraries' workspaces and captured graphs
 
@@ -37,7 +38,16 @@ class WorkShape(KvShape):
         rows = max(engine.step_tokens, engine.max_running)  # every token of a prompt may be judged
         layers = engine.step_tokens * widest * item + rows * self.vocab_size * 2 * _FLOAT
         fixed = _CUDA_BYTES if placement.device == "cuda" else 0
-        return WORKSPACE_BYTES + fixed + layers + self._past_bytes(engine, placement)
+        past = self._past_bytes(engine, placement)
+        return WORKSPACE_BYTES + fixed + layers + past + self._common_bytes(engine, placement)
+
+    def _common_bytes(self, engine: EngineSettings, placement: Placement) -> int:
+        """What several GPUs read and write of each other's: three streams, and logits."""
+        if engine.tensor_parallel == 1 or placement.device == "cpu":
+            return 0
+        rows = engine.step_tokens + engine.max_running
+        numbers = 3 * rows * self.hidden_size + min(rows, _LOGIT_ROWS) * self.vocab_size
+        return numbers * ITEM_BYTES[placement.dtype]
 
     def _past_bytes(self, engine: EngineSettings, placement: Placement) -> int:
         """One layer's past of a chunk, gathered, and who may see what of it."""
