@@ -326,6 +326,20 @@ DISAGREEMENTS = {
         "model: {device: cuda}",
         "replicas.model_gpus: expected above 0, for model.device is cuda",
     ),
+    "ranks without a GPU each": (
+        "engine: {tensor_parallel: 2}\nreplicas: {model_gpus: 1}",
+        (
+            "replicas.model_gpus: expected engine.tensor_parallel (2), got '1' "
+            "(from config.yaml, line 2)"
+        ),
+    ),
+    "ranks of a model that is quantised while it is read": (
+        "engine: {tensor_parallel: 2}\nmodel: {quantization: nf4}",
+        (
+            "model.quantization: expected none, for engine.tensor_parallel is above 1, got 'nf4' "
+            "(from config.yaml, line 2)"
+        ),
+    ),
 }
 
 

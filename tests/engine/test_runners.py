@@ -27,7 +27,7 @@ def test_a_card_that_the_kernels_do_not_suit_is_served_by_torch_alone(
     monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
 ) -> None:
     monkeypatch.setattr(runners, "find_spec", lambda _: None)
-    monkeypatch.setattr(runners, "ModelRunner", lambda model, _: ("plain", model))
+    monkeypatch.setattr(runners, "ModelRunner", lambda model, *_: ("plain", model))
     model = SimpleNamespace(device=torch.device("cuda"))
     assert runners.runner_for(model, EngineSettings()) == ("plain", model)
     assert "Triton is not installed" in lines.getvalue()

@@ -46,7 +46,7 @@ class Symmetric:
         os.environ.setdefault(_MULTICAST, "1")
         self._memory = torch._C._distributed_c10d._SymmetricMemory  # noqa: SLF001 - what is public
         # takes the group of the whole process, which would be one for all engines in it
-        self._name = _agree(store, leads=self.leads)
+        self._name: Any = _agree(store, leads=self.leads)
         self._memory.set_group_info(self._name, rank, ranks, store)
         self._group = ProcessGroup(store, rank, ranks)  # where torch 2.11 looks, and no further
         _register_process_group(self._name, self._group)
