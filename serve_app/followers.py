@@ -58,9 +58,10 @@ class Followers:
 
         self.tell(_LOAD)
         for process, line in zip(self._processes, self._lines, strict=True):
-            told = line.recv_bytes() if _speaks(line, process.sentinel) else b"it ended"
-            if told != _READY:
-                raise BadModel(f"{process.name} could not load its share: {told.decode()}")
+            if _heard(line, process.sentinel) != _READY:
+                raise BadModel(
+                    f"{process.name} could not load its share; see its lines in the log."
+                )
         threading.Thread(target=self._guard, name="ranks", daemon=True).start()
         return meet(self._book, self._seats[0], model, self._settings.engine)
 
@@ -107,10 +108,13 @@ def _begin(settings: Settings, seat: "Seat", build: Build) -> tuple[Any, Connect
     return process, ours
 
 
-def _speaks(line: Connection, ended: int) -> bool:
-    """Wait until a process says something, or never will."""
+def _heard(line: Connection, ended: int) -> bytes:
+    """Wait until a process says something; nothing if it never will."""
     connection.wait([line, ended])
-    return line.poll()
+    try:
+        return line.recv_bytes() if line.poll() else b""
+    except EOFError:
+        return b""
 
 
 def _end_process() -> None:

@@ -20,6 +20,7 @@ _ORDERLESS = 2  # parts whose sum is the same in either order
 _NEAR_ROWS = 512  # that kernels sum; more parts than two of longer steps are rather dealt out
 _LOGIT_ROWS = 512  # gathered at once
 _OPS: Any = torch.ops.symm_mem
+_REGISTER: Any = _register_process_group  # takes a name by another type from version to version
 _MULTICAST = "TORCH_SYMM_MEM_DISABLE_MULTICAST"  # not used here, and not allowed everywhere
 
 
@@ -46,10 +47,10 @@ class Symmetric:
         os.environ.setdefault(_MULTICAST, "1")
         self._memory = torch._C._distributed_c10d._SymmetricMemory  # noqa: SLF001 - what is public
         # takes the group of the whole process, which would be one for all engines in it
-        self._name: Any = _agree(store, leads=self.leads)
+        self._name = _agree(store, leads=self.leads)
         self._memory.set_group_info(self._name, rank, ranks, store)
         self._group = ProcessGroup(store, rank, ranks)  # where torch 2.11 looks, and no further
-        _register_process_group(self._name, self._group)
+        _REGISTER(self._name, self._group)
         self._parts, _ = self._allocate(room.rows * room.width, room.like)
         logits = min(room.rows, _LOGIT_ROWS) * room.words
         self._logits, self._meeting = self._allocate(logits, room.like)
