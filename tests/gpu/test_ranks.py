@@ -27,7 +27,10 @@ from serve_app.models.skeleton import skeleton
 from serve_app.settings import EngineSettings
 from tests.engine.parts import build
 
+pytestmark = pytest.mark.timeout(300)  # interpreted kernels, for each rank
+
 SIZE = 4  # tokens a page
+WORDS = 64
 SETTINGS = EngineSettings(page_tokens=SIZE, kv_tokens=64 * SIZE, max_running=4)
 
 
@@ -42,7 +45,7 @@ class Table:
 
     def __init__(self, ranks: int) -> None:
         self.turn = threading.Lock()  # interpreted kernels are not for two threads
-        self._barrier = threading.Barrier(ranks, timeout=60)
+        self._barrier = threading.Barrier(ranks)
         self._parts: list[Tensor] = [torch.empty(0)] * ranks
 
     def exchange(self, rank: int, part: Tensor) -> list[Tensor]:
@@ -136,9 +139,9 @@ def test_ranks_say_together_what_the_whole_model_says(
     family: str, ranks: int, tmp_path: Path
 ) -> None:
     """With four ranks and two heads of keys, two ranks hold the same head."""
-    model = build(family, torch.float32)
+    model = build(family, torch.float32, WORDS)
     model.save_pretrained(tmp_path)
-    words = [token % 500 + 10 for token in range(3, 70, 7)]
+    words = [token % WORDS for token in range(3, 70, 7)]
     wanted = likeliest(model, words, 3)
     crew = Crew(tmp_path, ranks)
     one = Sequence(list(words), 8, Choice())
@@ -151,9 +154,9 @@ def test_ranks_say_together_what_the_whole_model_says(
 
 
 def test_a_draft_is_checked_by_all_ranks(tmp_path: Path) -> None:
-    model = build("glm", torch.float32)
+    model = build("glm", torch.float32, WORDS)
     model.save_pretrained(tmp_path)
-    words = [token % 500 + 10 for token in range(3, 70, 7)]
+    words = [token % WORDS for token in range(3, 70, 7)]
     wanted = likeliest(model, words, 3)
     crew = Crew(tmp_path, 2)
     one = Sequence(list(words), 8, Choice())

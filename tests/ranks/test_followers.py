@@ -12,6 +12,8 @@ from serve_app.settings import EngineSettings, ModelSettings, Settings
 from tests.engine.parts import until
 from tests.ranks.said import said
 
+pytestmark = pytest.mark.timeout(300)  # each process imports what an engine needs
+
 
 def settings(ranks: int, **engine: Any) -> Settings:
     chosen = EngineSettings(tensor_parallel=ranks, yields_per_s=10**9, **engine)
