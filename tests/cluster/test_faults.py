@@ -90,7 +90,7 @@ def devour(cluster: Cluster) -> None:
 def test_a_pod_in_which_something_was_killed_for_its_memory_mends_itself(
     whole: Cluster, url: str
 ) -> None:
-    """The kernel chooses who goes, and Ray offers its workers before the container's first process."""
+    """The kernel chooses who goes, and Ray offers it its workers first."""
     with outage.of(url, lambda: devour(whole), watch_s=WATCH_S) as seen:
         pass
 
