@@ -11,8 +11,6 @@ from k8s.road import Road, Status, Transition
 class World(Protocol):
     """Reads and writes; every write may be repeated. All raise Unreachable."""
 
-    def road_names(self) -> Sequence[str]: ...
-
     def road(self, name: str) -> Road | None:
         """As the API server has it now; raises BadRoad."""
 

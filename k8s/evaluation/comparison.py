@@ -91,10 +91,9 @@ def evaluate(
     kept for the day when it is the incumbent.
     """
     asked = asked or (lambda endpoint, asking: asyncio.run(ask(endpoint, asking)))
-    sides = [candidate, incumbent] if incumbent else [candidate]
-    kept = [_kept(side, questions, cache) for side in sides]
-    answers = [_asked(candidate, questions, kept[0], asked)]
-    answers += [_known(each, questions, kept[1], asked) for each in sides[1:]]
+    answers = [_asked(candidate, questions, cache, asked)]
+    if incumbent:
+        answers.append(_known(incumbent, questions, cache, asked))
     scored = [
         [score(question, answer) for question, answer in zip(questions, each, strict=True)]
         for each in answers
@@ -124,16 +123,20 @@ def _kept(side: Side, questions: Sequence[Question], cache: Path | None) -> Path
 
 
 def _known(
-    side: Side, questions: Sequence[Question], kept: Path | None, asked: _Asked
+    side: Side, questions: Sequence[Question], cache: Path | None, asked: _Asked
 ) -> tuple[Answer, ...]:
+    """As it answered before; asked where that is not known."""
+    kept = _kept(side, questions, cache)
     if kept is None or not kept.exists():
-        return _asked(side, questions, kept, asked)
+        return _asked(side, questions, cache, asked)
     return tuple(_answer(each) for each in json.loads(kept.read_text(encoding="utf-8")))
 
 
 def _asked(
-    side: Side, questions: Sequence[Question], kept: Path | None, asked: _Asked
+    side: Side, questions: Sequence[Question], cache: Path | None, asked: _Asked
 ) -> tuple[Answer, ...]:
+    """Asked now, and kept unless something went wrong."""
+    kept = _kept(side, questions, cache)
     answers = asked(side.endpoint, questions)
     if kept and not any(each.error for each in answers):
         kept.parent.mkdir(parents=True, exist_ok=True)
