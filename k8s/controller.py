@@ -18,12 +18,12 @@ from k8s.decide import decide
 from k8s.errors import BadRoad
 from k8s.faults import Fault
 from k8s.gates import judge
-from k8s.gauge import Gauge, Reading
 from k8s.ledger import Record, missing
 from k8s.reports import Summary
 from k8s.road import Phase, Road, Status, Step, Transition, Verdict
 from k8s.road.route import named, render_route
 from k8s.rules import Observed
+from k8s.sampler import Reading, Sampler
 from k8s.samples import NOTHING
 from k8s.world import World
 
@@ -33,7 +33,7 @@ class _Memory:
     """What a controller knows of a road beyond its status; it may be lost at any time."""
 
     uid: str
-    gauge: Gauge
+    sampler: Sampler
     look: Look | None = None
     recorded: int = 0  # the last transition that is in the ledger
     head: Record | None = None  # the ledger's last record, as far as this controller wrote it
@@ -47,14 +47,14 @@ class Controller:
     def __init__(
         self,
         world: World,
-        new_gauge: Callable[[], Gauge],
+        new_sampler: Callable[[], Sampler],
         clocks: Clocks,
         fault: Fault = faults.none,
     ) -> None:
         self._world = world
         self._clocks = clocks
         self._fault = fault
-        self._new_gauge = new_gauge
+        self._new_sampler = new_sampler
         self._memories: dict[str, _Memory] = {}
 
     def reconcile(self, name: str) -> Road | None:
@@ -84,7 +84,7 @@ class Controller:
         """Of this very road: one that was made anew under the same name begins anew."""
         memory = self._memories.get(road.name)
         if memory is None or memory.uid != road.uid:
-            memory = self._memories[road.name] = _Memory(road.uid, self._new_gauge())
+            memory = self._memories[road.name] = _Memory(road.uid, self._new_sampler())
         return memory
 
     def _at(self, act: str, road: Road, *, moved: bool) -> None:
@@ -148,7 +148,7 @@ class Controller:
         window_s = look.wall - status.step_started_at - policy.settle
         if window_s < 0:
             return None
-        return memory.gauge.read(status.transitions, versions, window_s, policy.interval)
+        return memory.sampler.read(status.transitions, versions, window_s, policy.interval)
 
     def _restarts(self, road: Road) -> int:
         status = road.status

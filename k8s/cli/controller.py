@@ -42,10 +42,10 @@ def controller(
     from k8s.cluster import Cluster, connect
     from k8s.controller import Controller
     from k8s.exposition import Metrics, serve
-    from k8s.gauge import Gauge
     from k8s.lease import Candidacy
     from k8s.loop import Loop
-    from k8s.metrics import Prometheus
+    from k8s.prometheus import Prometheus
+    from k8s.sampler import Sampler
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every query
@@ -53,11 +53,11 @@ def controller(
     with httpx.Client() as client, ThreadPoolExecutor(4, "prometheus") as executor:
         source = Prometheus(client, prometheus.rstrip("/"), selector)
 
-        def new_gauge() -> Gauge:
-            return Gauge(source, executor, time.monotonic, wake.set)
+        def new_sampler() -> Sampler:
+            return Sampler(source, executor, time.monotonic, wake.set)
 
         clocks = Clocks(time.time, time.monotonic)
-        walker = Controller(cluster, new_gauge, clocks, faults.from_environment(os.environ))
+        walker = Controller(cluster, new_sampler, clocks, faults.from_environment(os.environ))
         candidacy = Candidacy(
             identity or f"{socket.gethostname()}-{uuid.uuid4()}", lease_s, time.monotonic
         )

@@ -18,7 +18,7 @@ from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
 from k8s.errors import Refused
-from k8s.gauge import Gauge
+from k8s.sampler import Sampler
 from tests.ci.conftest import Calls
 from tests.ci.gitlab import ROOT
 from tests.release.conftest import cluster, shelf  # noqa: F401 -- fixtures
@@ -47,7 +47,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def adopted(cluster: Cluster) -> Controller:  # noqa: F811
     made = Controller(
         cluster,
-        lambda: Gauge(World(), AtOnce(), lambda: 0.0, lambda: None),
+        lambda: Sampler(World(), AtOnce(), lambda: 0.0, lambda: None),
         Clocks(lambda: 1.7e9, lambda: 0.0),
     )
     made.reconcile("glm")

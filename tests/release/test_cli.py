@@ -16,9 +16,9 @@ from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
 from k8s.errors import Refused, Unreachable
-from k8s.gauge import Gauge
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
+from k8s.sampler import Sampler
 from tests.release.api_server import Shelf
 from tests.release.conftest import ROADS, SERVICES
 from tests.release.worlds import AtOnce, World
@@ -49,10 +49,10 @@ def told(*words: str) -> Any:
 def controller(cluster: Cluster, shelf: Shelf) -> Controller:
     shelf.place(SERVICES, "glm-v3")
 
-    def gauge() -> Gauge:
-        return Gauge(World(), AtOnce(), lambda: 0.0, lambda: None)
+    def sampler() -> Sampler:
+        return Sampler(World(), AtOnce(), lambda: 0.0, lambda: None)
 
-    made = Controller(cluster, gauge, Clocks(lambda: 1.7e9, lambda: 0.0))
+    made = Controller(cluster, sampler, Clocks(lambda: 1.7e9, lambda: 0.0))
     made.reconcile("glm")
     return made
 

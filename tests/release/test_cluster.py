@@ -11,11 +11,11 @@ from k8s.cluster import Cluster, Rest, connect
 from k8s.cluster.rest import ROADS
 from k8s.controller import Controller
 from k8s.errors import BrokenLedger, Conflict, Refused, Unreachable
-from k8s.gauge import Gauge
 from k8s.lease import Claim
 from k8s.ledger import verify
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
+from k8s.sampler import Sampler
 from tests.release.api_server import NAMESPACE, Shelf
 from tests.release.worlds import AtOnce, World
 
@@ -24,10 +24,10 @@ MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 
 @pytest.fixture
 def controller(cluster: Cluster) -> Controller:
-    def gauge() -> Gauge:
-        return Gauge(World(), AtOnce(), lambda: 0.0, lambda: None)
+    def sampler() -> Sampler:
+        return Sampler(World(), AtOnce(), lambda: 0.0, lambda: None)
 
-    return Controller(cluster, gauge, Clocks(lambda: 1.7e9, lambda: 0.0))
+    return Controller(cluster, sampler, Clocks(lambda: 1.7e9, lambda: 0.0))
 
 
 def test_a_road_is_brought_on_its_way(cluster: Cluster, controller: Controller) -> None:

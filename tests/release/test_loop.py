@@ -13,10 +13,10 @@ from k8s.clocks import Clocks
 from k8s.controller import Controller
 from k8s.errors import BadRoad, Conflict
 from k8s.exposition import Metrics, serve
-from k8s.gauge import Gauge
 from k8s.lease import Candidacy, Claim
 from k8s.loop import Loop
 from k8s.road import Role, VersionState
+from k8s.sampler import Sampler
 from tests.release.roads import road_of, spec_of
 from tests.release.worlds import AtOnce, World
 
@@ -55,10 +55,10 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def loop(post: Post, metrics: Metrics) -> Loop:
-    def gauge() -> Gauge:
-        return Gauge(post, AtOnce(), time.monotonic, lambda: None)
+    def sampler() -> Sampler:
+        return Sampler(post, AtOnce(), time.monotonic, lambda: None)
 
-    controller = Controller(post, gauge, Clocks(time.time, time.monotonic))
+    controller = Controller(post, sampler, Clocks(time.time, time.monotonic))
     candidacy = Candidacy("a", 15.0, time.monotonic)
     return Loop(post, controller, candidacy, metrics, threading.Event())
 

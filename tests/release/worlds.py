@@ -10,10 +10,10 @@ from k8s.clocks import Clocks
 from k8s.controller import Controller
 from k8s.errors import Conflict, Unreachable
 from k8s.faults import Fault
-from k8s.gauge import Gauge
 from k8s.ledger import Record
 from k8s.reports import Summary
 from k8s.road import Outcome, Road, Status, Transition, Verdict
+from k8s.sampler import Sampler
 from k8s.samples import Histogram, Sample
 from tests.release.roads import NOW, VERSIONS, road_of, spec_of
 
@@ -157,11 +157,11 @@ class Town:
         """A new controller, which remembers nothing."""
         clocks = Clocks(lambda: self.now + self.set_forward, lambda: self.now)
 
-        def gauge() -> Gauge:
-            return Gauge(self.world, AtOnce(), lambda: self.now, lambda: None)
+        def sampler() -> Sampler:
+            return Sampler(self.world, AtOnce(), lambda: self.now, lambda: None)
 
         given = {} if fault is None else {"fault": fault}
-        self.controller = Controller(self.world, gauge, clocks, **given)
+        self.controller = Controller(self.world, sampler, clocks, **given)
 
     def look(self, after: float = 0.0) -> Status:
         self.now += after

@@ -16,8 +16,8 @@ from k8s.cli import app
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
-from k8s.gauge import Gauge
 from k8s.road import Phase
+from k8s.sampler import Sampler
 from serve_app.models import manifest
 from serve_app.models.nano.evaluate import WEIGHTS
 from serve_app.models.nano.spoil import HOW, spoil
@@ -62,10 +62,10 @@ def controller(cluster: Cluster, shelf: Shelf) -> Controller:  # noqa: F811
         endpoints=[{"conditions": {"ready": True}}],
     )
 
-    def gauge() -> Gauge:
-        return Gauge(World(), AtOnce(), lambda: 0.0, lambda: None)
+    def sampler() -> Sampler:
+        return Sampler(World(), AtOnce(), lambda: 0.0, lambda: None)
 
-    made = Controller(cluster, gauge, Clocks(lambda: 1.7e9, lambda: 0.0))
+    made = Controller(cluster, sampler, Clocks(lambda: 1.7e9, lambda: 0.0))
     made.reconcile("glm")
     return made
 

@@ -10,7 +10,7 @@ from k8s.samples import Sample
 
 
 class Samples(Protocol):
-    """Where samples come from; `metrics.Prometheus` is the real one."""
+    """Where samples come from; `prometheus.Prometheus` is the real one."""
 
     def samples(self, versions: tuple[str, ...], window_s: float) -> Mapping[str, Sample]: ...
 
@@ -23,7 +23,7 @@ class Reading:
     unseen: str = ""
 
 
-class Gauge:
+class Sampler:
     """One road's: at most one question under way, an answer is given out once."""
 
     def __init__(

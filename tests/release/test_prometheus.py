@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from k8s.errors import Unreachable
-from k8s.metrics import Prometheus
+from k8s.prometheus import Prometheus
 from k8s.samples import Share
 from serve_app.messages import Action, Side
 from serve_app.telemetry import Exchanges, Metrics
