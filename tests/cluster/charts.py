@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ Values = dict[str, Any]
 MAX_STREAM_S = 120
 # What `kubectl rollout undo` has written is kubectl's too: helm must be told to take it back.
 OURS = "--force-conflicts"
-READY_S = 300  # a busy machine of two cores starts Ray in a minute or two
+ASKED = 10  # times
+READY_S = 600  # a busy machine of two cores starts Ray in a minute or two, a slow one in several
 
 
 def image_values(image: str) -> Values:
@@ -45,7 +47,6 @@ def nano(version: str, image: str, /, **more: Any) -> Values:
             }
         },
         "config": {"server": {"max_stream_s": MAX_STREAM_S, "ready_deadline_s": 20}},
-        "drain": {"notice": 5},
         "startup": {"base": READY_S},
     }
     return merged(values, more)
@@ -83,7 +84,7 @@ def redis(cluster: Cluster) -> None:
     labels = {"app": "redis", "app.kubernetes.io/name": "redis"}
     pod = pods.pod("redis", image, labels=labels, cpu="20m", memory="256Mi")
     cluster.apply(pod, pods.headless("redis", {"app": "redis"}, 6379))
-    cluster.wait("pod/redis", "condition=Ready", 60)
+    cluster.wait("pod/redis", "condition=Ready", READY_S)
 
 
 def merged(values: Values, more: Values) -> Values:
@@ -139,7 +140,7 @@ def platform(cluster: Cluster, image: str, folder: Path, **more: Any) -> Release
         "crds": {"enabled": False},  # namespaces of tests share one cluster
     }
     release.install(merged(values, more))
-    cluster.wait("gateway/glm", "condition=Programmed", 120)
+    cluster.wait("gateway/glm", "condition=Programmed", READY_S)
     return release
 
 
@@ -168,6 +169,9 @@ def front_door(cluster: Cluster) -> Iterator[str]:
 
 
 def _is_reached(address: str) -> bool:
-    with suppress(OSError), socket.create_connection((address, 80), timeout=2):
-        return True
+    """Asked for a while: rules that lead to a new gateway come a moment after it is ready."""
+    for _ in range(ASKED):
+        with suppress(OSError), socket.create_connection((address, 80), timeout=1):
+            return True
+        time.sleep(1)
     return False

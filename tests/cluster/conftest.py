@@ -11,17 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import candidates, charts
+from tests.cluster import candidates, charts, pods, traffic
 from tests.cluster.candidates import Spoilt
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster
 from tests.cluster.node import cluster as own
 from tests.cluster.node import places, product
+from tests.cluster.roads import until
 from tests.cluster.stage import Stage, staged
 
+HERE = Path(__file__).parent
+FIRST_S = 900
 _RESTRICTED = {
     f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test is the first to need the image has it built."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(FIRST_S))
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +45,10 @@ def cluster() -> Cluster:
 
 @pytest.fixture(scope="session")
 def image(cluster: Cluster) -> str:
-    """The product's, of this tree, by its digest."""
-    return os.environ.get("GLM_IMAGE") or product.image()
+    """The product's, of this tree, by its digest; no test waits until a node has unpacked it."""
+    name = os.environ.get("GLM_IMAGE") or product.image()
+    cluster.pod_output(pods.pod(f"unpacks-{secrets.token_hex(4)}", name, command=["true"]), FIRST_S)
+    return name
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +73,7 @@ def shared_namespace(cluster: Cluster) -> Iterator[Cluster]:
 def url(release: Release) -> Iterator[str]:
     """Of the gateway in front of the version that a file's own `release` installs."""
     with charts.front_door(release.cluster) as address:
+        until(lambda: traffic.answers(address), "an answer through the gateway")
         yield address
 
 

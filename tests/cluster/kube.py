@@ -52,7 +52,7 @@ class Cluster:
         """`condition` as `kubectl wait --for` takes it."""
         self.kubectl("wait", what, f"--for={condition}", f"--timeout={seconds:.0f}s")
 
-    def pod_output(self, pod: Object, seconds: float = 120.0) -> str:
+    def pod_output(self, pod: Object, seconds: float = 300.0) -> str:
         """Run it to its end and return what it wrote; it is gone afterwards."""
         name = pod["metadata"]["name"]
         self.apply(pod)

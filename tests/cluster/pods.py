@@ -78,6 +78,12 @@ def headless(name: str, selector: Mapping[str, str], port: int) -> Object:
     }
 
 
+def staying(cluster: Cluster, selector: str) -> list[Object]:
+    """Those that nobody has told to go: one that leaves may take minutes, for its last answers."""
+    found = cluster.get("pods", "", "--selector", selector)["items"]
+    return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+
 # The container's first process is deaf to a kill from within; it ends when a part of Ray does.
 _KILLING = """
 import os, pathlib, signal

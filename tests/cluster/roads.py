@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from k8s.road import Version
 from k8s.road.resource import render_spec
 from k8s.road.spec import CanaryStep, Evaluation, Mirror, ParentRef, Policy, Spec
-from tests.cluster.kube import Cluster, Object
+from tests.cluster.kube import Cluster, Object, Refused
 from tests.cluster.node import places
 
 CRD = places.REPOSITORY / "helm/glm-platform/files/modelroad-crd.yaml"
@@ -33,6 +33,27 @@ QUICK = Policy(
     ),
     interval=1.0,
 )
+
+
+def define(cluster: Cluster) -> None:
+    """What a ModelRoad is, as the platform's chart brings it."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
+    established(cluster, "modelroads.glm-serve.io")
+
+
+def established(cluster: Cluster, definition: str) -> None:
+    """One that is a moment old has no conditions to ask for, and its objects are found later."""
+    cluster.wait(f"crd/{definition}", "jsonpath={.status.acceptedNames.kind}", PATIENCE_S)
+    cluster.wait(f"crd/{definition}", "condition=Established", PATIENCE_S)
+    until(lambda: _is_served(cluster, definition), f"the API of {definition}")
+
+
+def _is_served(cluster: Cluster, definition: str) -> bool:
+    try:
+        cluster.get(definition)
+    except Refused:
+        return False
+    return True
 
 
 def version(name: str) -> tuple[Object, Object]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import httpx
 from kubernetes import config
 
 from k8s import wishes
@@ -20,11 +19,11 @@ from k8s.road import Version
 from k8s.road.order import Order
 from k8s.road.route import share_of
 from k8s.road.spec import PROMOTED
-from tests.cluster import charts
+from tests.cluster import charts, traffic
 from tests.cluster.charts import Release, Values
 from tests.cluster.kube import Cluster, Refused
 from tests.cluster.node import places
-from tests.cluster.roads import CRD, Numbers, Road, until
+from tests.cluster.roads import Numbers, Road, define, until
 
 PROMETHEUS = "http://prometheus.monitoring:9090"
 GLANCE_S = 0.1
@@ -74,7 +73,7 @@ class Stage:
         release.install({"stable": "v1", "policy": policy}, wait_s=60)
         road = Road(self.cluster, Numbers())
         until(lambda: share_of(self.api.route("glm"), "v1") == 1.0, "everybody on v1")
-        until(lambda: _answers(url), "an answer through the gateway")
+        until(lambda: traffic.answers(url), "an answer through the gateway")
         return road
 
     def seen(self) -> Seen:
@@ -115,17 +114,10 @@ def note(what: str) -> None:
         table.write(f"{what}\n")
 
 
-def _answers(url: str) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).is_success
-    return False
-
-
 @contextmanager
 def staged(namespace: Cluster, image: str, folder: Path) -> Iterator[Stage]:
     """With controllers, scorer and gateway, and no version yet."""
-    namespace.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    namespace.wait("crd/modelroads.glm-serve.io", "jsonpath={.status.acceptedNames.kind}", 30)
+    define(namespace)
     controller = {"enabled": True, "prometheus": PROMETHEUS}
     charts.platform(namespace, image, folder, controller=controller, scorer={"enabled": True})
     client = config.new_client_from_config(str(namespace.kubeconfig))

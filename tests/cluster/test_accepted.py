@@ -8,6 +8,7 @@ import yaml
 
 from tests.chart import helm
 from tests.cluster.kube import Cluster, Object
+from tests.cluster.roads import define, established
 
 EXAMPLES = [(name, values) for name in helm.CHARTS for values in helm.examples(name)]
 OPTIONAL = {"ray.io": "RayService", "keda.sh": "KEDA", "monitoring.coreos.com": "Prometheus"}
@@ -19,26 +20,12 @@ def group(each: Object) -> str:
 
 @pytest.fixture(scope="module")
 def served(cluster: Cluster) -> set[str]:
-    """API groups of this cluster."""
+    """API groups of this cluster, that of roads among them."""
+    define(cluster)
     names = cluster.kubectl("api-versions").split()
     return {name.rpartition("/")[0] for name in names}
 
 
-@pytest.fixture(scope="module")
-def roads(cluster: Cluster) -> None:
-    """The definition of ModelRoad, as the platform's chart brings it."""
-    file = helm.chart("glm-platform") / "files" / "modelroad-crd.yaml"
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={file}")
-    established(cluster, "modelroads.glm-serve.io", "ModelRoad")
-
-
-def established(cluster: Cluster, name: str, kind: str) -> None:
-    """Of conditions kubectl cannot ask a definition that is a moment old: it has none."""
-    cluster.wait(f"crd/{name}", f"jsonpath={{.status.acceptedNames.kind}}={kind}", 30)
-    cluster.wait(f"crd/{name}", "condition=Established", 30)
-
-
-@pytest.mark.usefixtures("roads")
 @pytest.mark.parametrize(("name", "values"), EXAMPLES, ids=lambda each: getattr(each, "stem", each))
 def test_the_api_server_takes_what_is_rendered(
     shared_namespace: Cluster, served: set[str], name: str, values: Path
@@ -93,7 +80,7 @@ def test_the_definition_of_kuberay_takes_the_rayservice(shared_namespace: Cluste
     """KUBERAY_CRDS: ray-operator/config/crd/bases of KubeRay 1.7; stays installed afterwards."""
     file = Path(os.environ["KUBERAY_CRDS"]) / "ray.io_rayservices.yaml"
     shared_namespace.kubectl("apply", "--server-side", f"--filename={file}")
-    established(shared_namespace, "rayservices.ray.io", "RayService")
+    established(shared_namespace, "rayservices.ray.io")
     rendered = helm.objects(
         "glm-model", helm.chart("glm-model") / "ci" / "gpu-rayservice-values.yaml"
     )

@@ -37,12 +37,8 @@ def whole(release: Release) -> Cluster:
 
 def pod(cluster: Cluster) -> str:
     """The one that is to stay."""
-    (found,) = (
-        each["metadata"]["name"]
-        for each in cluster.get("pods", "", "--selector", HEADS)["items"]
-        if "deletionTimestamp" not in each["metadata"]
-    )
-    return str(found)
+    (found,) = pods.staying(cluster, HEADS)
+    return str(found["metadata"]["name"])
 
 
 def unserved(seen: outage.Outage) -> list[str]:

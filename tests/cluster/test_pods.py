@@ -7,6 +7,7 @@ import pytest
 
 from tests.cluster.kube import Cluster
 from tests.cluster.pods import TOKEN, headless, pod
+from tests.cluster.roads import until
 
 pytestmark = pytest.mark.timeout(900)  # a machine of two cores starts Ray in half a minute
 
@@ -59,10 +60,11 @@ def pair(namespace: Cluster, image: str) -> Cluster:
 
 
 def test_a_worker_takes_the_replicas_and_both_pods_answer(pair: Cluster) -> None:
-    for name, replicas in (("head", 0), ("worker", 3)):
+    for name in ("head", "worker"):
         with pair.forwarded(f"pod/{name}", 8000) as url:
             assert _answer(url)
-        assert _replicas(pair, name) == replicas
+    until(lambda: _replicas(pair, "worker") == 3, "three on the worker")
+    assert _replicas(pair, "head") == 0
 
 
 def test_a_worker_that_is_told_to_end_finishes_and_the_head_goes_last(pair: Cluster) -> None:

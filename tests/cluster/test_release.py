@@ -16,6 +16,7 @@ from tests.cluster.journeys import (
     send,
     shares,
 )
+from tests.cluster.roads import until
 from tests.cluster.stage import Stage, marked, note
 
 pytestmark = pytest.mark.timeout(900)
@@ -39,6 +40,7 @@ def test_a_good_candidate_reaches_everybody_and_nobody_notices(stage: Stage, doo
         assert code == 0, told
         waited = road.glm("wait", "promoted", "--version", "v2", "--timeout", "600")
         assert waited.returncode == 0, waited.stdout + waited.stderr
+        until(lambda: marks[-1].share == 1, "everybody on v2")
 
     met = list(shares(users.answers, marks, "v2"))
     note(f"good: {len(users.answers)} requests, {len(users.faults())} failed; {met}")
@@ -59,7 +61,7 @@ def test_a_candidate_that_answers_nothing_meets_one_user_in_a_hundred(
     met = sum(each.version == "silent" for each in users.answers)
     note(f"silent, canary-1: {met} of {len(users.answers)} met it\n{road.glm('why').stdout}")
     assert "empty-rate" in failed
-    assert road.shares == {"glm-v1": 100}
+    until(lambda: road.shares == {"glm-v1": 100}, "v1 on the route")
     assert is_at_most(met, len(users.answers), 0.01)
 
 

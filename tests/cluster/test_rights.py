@@ -6,6 +6,7 @@ import pytest
 
 from tests.cluster import charts
 from tests.cluster.kube import Cluster
+from tests.cluster.roads import until
 
 Rights = dict[str, set[str]]
 
@@ -66,7 +67,8 @@ def rights(cluster: Cluster, account: str, *where: str) -> Rights:
 
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_an_account_may_do_what_it_needs_and_nothing_else(installed: Cluster, account: str) -> None:
-    assert rights(installed, account) == ACCOUNTS[account]
+    """What the API server has just been told it knows a moment later."""
+    until(lambda: rights(installed, account) == ACCOUNTS[account], f"the rights of {account}")
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)

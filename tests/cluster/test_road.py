@@ -10,10 +10,10 @@ import pytest
 
 from tests.cluster.kube import Cluster, Refused
 from tests.cluster.roads import (
-    CRD,
     PATIENCE_S,
     VERSIONS,
     Road,
+    define,
     kept_alive,
     prometheus,
     road,
@@ -50,8 +50,7 @@ def guarded(shared_namespace: Cluster) -> Iterator[Road]:
 
 @contextmanager
 def _laid(namespace: Cluster) -> Iterator[Road]:
-    namespace.kubectl("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
-    namespace.kubectl("wait", "crd/modelroads.glm-serve.io", "--for=condition=Established")
+    define(namespace)
     namespace.apply(*(each for name in VERSIONS for each in version(name)), road())
     with prometheus() as numbers:
         yield Road(namespace, numbers)
@@ -68,13 +67,16 @@ def test_a_good_candidate_reaches_everybody_and_the_ledger_tells_it_whole(walked
     assert walked.glm("release", "v2").returncode == 0
     waited = walked.glm("wait", "promoted", "--version", "v2", "--timeout", str(PATIENCE_S))
     assert waited.returncode == 0, waited.stderr
-    assert walked.shares == {"glm-v2": 100}
+    until(lambda: walked.shares == {"glm-v2": 100}, "v2 on the route")
     until(lambda: len(records(walked)) == walked.status["transitions"], "the ledger")
     assert [each["body"]["to"] for each in records(walked)] == [
         "Stable", "Evaluating", "Mirroring", "Canary", "Canary", "Canary", "Promoted",
     ]  # fmt: skip
-    reasons = [each["reason"] for each in json.loads(walked.glm("events", "-o", "json").stdout)]
-    assert reasons[-1] == "LastStepPassed"
+    until(lambda: reasons(walked)[-1:] == ["LastStepPassed"], "the last Event")
+
+
+def reasons(walked: Road) -> list[str]:
+    return [each["reason"] for each in json.loads(walked.glm("events", "-o", "json").stdout)]
 
 
 def records(walked: Road) -> list[dict[str, Any]]:
@@ -85,7 +87,7 @@ def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
     walked.numbers.sick.add("v2")
     walked.glm("release", "v2")
     walked.until("RolledBack")
-    assert walked.shares == {"glm-v1": 100}
+    until(lambda: walked.shares == {"glm-v1": 100}, "v1 on the route")
     assert "success-rate" in walked.glm("why").stdout
     refused = walked.glm("release", "v3")
     assert refused.returncode == 1
@@ -150,7 +152,7 @@ def test_a_route_that_somebody_edited_follows_the_road_again(walked: Road) -> No
     )
     walked.cluster.kubectl("patch", "httproute", "glm", "--type=json", f"--patch={patch}")
     until(lambda: walked.shares == {"glm-v1": 100}, "the weights of the road")
-    until(lambda: "RouteRestored" in walked.glm("events", "-o", "json").stdout, "the Event")
+    until(lambda: "RouteRestored" in reasons(walked), "the Event")
 
 
 @pytest.mark.parametrize("act", ["status-written", "route-written", "recorded"])

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
@@ -54,6 +54,13 @@ class Traffic:
 
     def longest(self, kind: str) -> float:
         return max((each.seconds for each in self.answers if each.kind == kind), default=0.0)
+
+
+def answers(url: str) -> bool:
+    """Whether a road that was just laid leads anywhere yet."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/v1/models", timeout=5, trust_env=False).is_success
+    return False
 
 
 @contextmanager

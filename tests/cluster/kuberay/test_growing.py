@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import charts, traffic
+from tests.cluster import charts, pods, traffic
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster, Object
 from tests.cluster.roads import until
@@ -39,9 +39,7 @@ def release(
 
 
 def ready_workers(cluster: Cluster) -> int:
-    """Pods that are not told to go."""
-    found = cluster.get("pods", "", "--selector", "ray.io/node-type=worker")["items"]
-    return sum(is_ready(each) for each in found if "deletionTimestamp" not in each["metadata"])
+    return sum(is_ready(each) for each in pods.staying(cluster, "ray.io/node-type=worker"))
 
 
 def is_ready(pod: Object) -> bool:
