@@ -7,7 +7,7 @@ from k8s.road import Condition, Outcome, Role, Spec, Status, VersionState
 from k8s.rules import Observed, awaits_leave, holding
 
 AWAITING_LEAVE: Final = "AwaitingLeave"
-"""The step is over, yet `advanceTo` allows no further one."""
+"""The step is over, yet `advanceTo` or its own hold lets no further one begin."""
 
 
 def versions_of(status: Status, spec: Spec, ready: Mapping[str, int]) -> tuple[VersionState, ...]:

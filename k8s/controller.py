@@ -19,6 +19,7 @@ from k8s.errors import BadRoad
 from k8s.faults import Fault
 from k8s.gates import judge
 from k8s.ledger import Record, missing
+from k8s.phases import thresholds_of
 from k8s.reports import Summary
 from k8s.road import Phase, Road, Status, Step, Transition, Verdict
 from k8s.road.route import named, render_route
@@ -128,7 +129,7 @@ class Controller:
         if reading is None:
             return None
         facts = Facts(
-            thresholds=road.spec.policy.gates,
+            thresholds=thresholds_of(road.spec.policy, step),
             candidate=reading.samples.get(status.candidate, NOTHING),
             stable=reading.samples.get(status.stable, NOTHING),
             ready=observed.ready.get(status.candidate, 0),

@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic.alias_generators import to_camel
 
+from k8s.checks import HELD_TO
 from k8s.gates import GATES
 from k8s.phases import TRANSITIONS, UNDER_A_HOLD, Event, plan_of
 from k8s.road import UNDER_WAY, Phase, Policy, Thresholds
@@ -58,13 +59,14 @@ def steps() -> Iterator[str]:
 
 
 def gates() -> Iterator[str]:
-    """Which checks stand in which gate."""
+    """Which checks stand in which gate, and by which threshold they judge."""
     checks = {name: None for gate in GATES.values() for name in map(_name, gate)}
-    yield f"| check | {' | '.join(GATES)} |"
-    yield f"|---|{'---|' * len(GATES)}"
+    yield f"| check | {' | '.join(GATES)} | held to |"
+    yield f"|---|{'---|' * len(GATES)}---|"
     for check in checks:
         cells = ("yes" if check in map(_name, gate) else "" for gate in GATES.values())
-        yield f"| {check} | {' | '.join(cells)} |"
+        held_to = f"`{to_camel(HELD_TO[check])}`" if check in HELD_TO else ""
+        yield f"| {check} | {' | '.join(cells)} | {held_to} |"
 
 
 def _name(check: object) -> str:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from k8s.road import Phase, Policy, Step
+from k8s.road import Phase, Policy, Step, Thresholds
 
 
 class Event(StrEnum):
@@ -85,6 +85,8 @@ def plan_of(policy: Policy) -> tuple[Step, ...]:
                 mirror=mirror.percent,
                 duration=mirror.duration,
                 deadline=mirror.deadline,
+                hold=mirror.hold,
+                gates=mirror.gates,
             )
         )
     steps.extend(
@@ -94,10 +96,17 @@ def plan_of(policy: Policy) -> tuple[Step, ...]:
             weight=each.weight,
             duration=each.duration,
             deadline=each.deadline,
+            hold=each.hold,
+            gates=each.gates,
         )
         for each in policy.canary
     )
     return tuple(steps)
+
+
+def thresholds_of(policy: Policy, step: Step) -> Thresholds:
+    """The road's as they are now, and over them those that the step began its release with."""
+    return step.gates.over(policy.gates) if step.gates else policy.gates
 
 
 def following(plan: tuple[Step, ...], name: str | None) -> Step | None:

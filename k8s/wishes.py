@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from k8s.conditions import AWAITING_LEAVE
 from k8s.errors import Refused
 from k8s.phases import plan_of
 from k8s.road import Road, Role, Step, Version
@@ -80,9 +81,11 @@ def pause(reason: str, by: str) -> Wish:
     return {"hold": {"reason": reason, "by": by}}
 
 
-def resume(road: Road, hold: str | None = None) -> Wish:
-    """Lift a person's hold; the road's own one only by its id."""
-    standing = road.status.hold
+def resume(road: Road, hold: str | None = None, by: str = "") -> Wish:
+    """Lift a person's hold; the road's own, and that of a step, only by its id."""
+    standing, step = road.status.hold, road.status.current_step()
+    if step and step.hold and hold == step.name:
+        return {"leave": _leave(road, step, by)}
     lifted = standing is not None and road.spec.lift_hold == standing.id
     if standing and not lifted and hold != standing.id:
         raise Refused(
@@ -90,9 +93,25 @@ def resume(road: Road, hold: str | None = None) -> Wish:
             f"To lift it: kubectl glm resume --hold {standing.id}"
         )
     if road.spec.hold is None and standing is None and road.spec.rollback_to is None:
-        raise Refused("Nothing holds the road.")
+        raise Refused(_nothing_holds(step))
     lift = {"liftHold": hold} if hold else {}
     return {"hold": None, "rollbackTo": None, **lift}
+
+
+def _leave(road: Road, step: Step, by: str) -> Wish:
+    """Not before there is something to judge by."""
+    status = road.status
+    if not any(each.type == AWAITING_LEAVE and each.status == "True" for each in status.conditions):
+        raise Refused(f"{step.name} is not over yet: {status.message}")
+    return {"version": status.candidate, "attempt": status.attempt, "step": step.name, "by": by}
+
+
+def _nothing_holds(step: Step | None) -> str:
+    if step and step.hold:
+        return (
+            f"The hold of {step.name} is lifted by its name: kubectl glm resume --hold {step.name}"
+        )
+    return "Nothing holds the road."
 
 
 def abort(road: Road, by: str) -> Wish:

@@ -3,6 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from pydantic.alias_generators import to_camel
+
+from k8s.checks import HELD_TO
+from k8s.phases import thresholds_of
 from k8s.road import Outcome, Phase, Road, Status, Verdict
 from k8s.road.spec import PROMOTED
 from k8s.road.wire import duration_of
@@ -16,7 +20,7 @@ SIGNS: Final[Mapping[Outcome, str]] = {
 
 def why(road: Road, now: float) -> str:
     """A paragraph for a person; `now` in Unix seconds."""
-    return "\n".join((*_where(road.status), *_numbers(road.status), *_next(road, now)))
+    return "\n".join((*_where(road.status), *_numbers(road), *_next(road, now)))
 
 
 def as_markdown(road: Road, now: float) -> str:
@@ -47,15 +51,16 @@ def _where(status: Status) -> Iterator[str]:
         yield f"Last: {last.event} of {last.version}{by}: {last.message}."
 
 
-def _numbers(status: Status) -> Iterator[str]:
+def _numbers(road: Road) -> Iterator[str]:
     """The checks that stood in the way, or how many did not."""
+    status = road.status
     if not status.verdicts:
         return
     candidate = status.candidate or ""
     for outcome in (Outcome.FAIL, Outcome.WAIT):
         for verdict in status.verdicts:
             if verdict.outcome is outcome:
-                yield f"  {outcome}  {verdict.check}: {_told(verdict)}"
+                yield f"  {outcome}  {verdict.check}: {_told(verdict)}{_held_to(road, verdict)}"
     passed = sum(each.outcome is Outcome.PASS for each in status.verdicts)
     yield f"  PASS  {passed} of {len(status.verdicts)} checks on {candidate}"
 
@@ -63,6 +68,17 @@ def _numbers(status: Status) -> Iterator[str]:
 def _told(verdict: Verdict) -> str:
     seen = f" ({verdict.samples} seen)" if verdict.samples is not None else ""
     return f"{verdict.message}{seen}"
+
+
+def _held_to(road: Road, verdict: Verdict) -> str:
+    """The threshold behind a verdict, named as in the policy, and whose it is."""
+    status, field = road.status, HELD_TO.get(verdict.check)
+    step = next((each for each in status.plan if each.name == status.judged), None)
+    if field is None or step is None:
+        return ""
+    value = getattr(thresholds_of(road.spec.policy, step), field)
+    whose = step.name if step.gates and field in step.gates.own() else "the road"
+    return f"; {to_camel(field)} {value:g} of {whose}" if value is not None else ""
 
 
 def _next(road: Road, now: float) -> Iterator[str]:

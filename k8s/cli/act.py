@@ -96,14 +96,15 @@ def resume(
     road: "Road",
     *,
     hold: Annotated[
-        str | None, typer.Option("--hold", metavar="ID", help="The road's own hold, by its id.")
+        str | None,
+        typer.Option("--hold", metavar="ID", help="The road's own by its id, or a step's by name."),
     ] = None,
     output: As = Output.TEXT,
 ) -> None:
-    """Lift a hold; a step that was under way begins anew."""
+    """Lift a hold; a step that was paused begins anew."""
     from k8s import wishes
 
-    write(cluster, road, wishes.resume(road, hold), output, f"{road.name} goes on")
+    write(cluster, road, wishes.resume(road, hold, asker()), output, f"{road.name} goes on")
 
 
 @on_road

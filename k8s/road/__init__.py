@@ -4,12 +4,12 @@ from k8s.road.resource import API_VERSION, GROUP, KIND, PLURAL, Road, parse, ren
 from k8s.road.spec import (
     CanaryStep,
     Evaluation,
+    Leave,
     Mirror,
     ParentRef,
     Pause,
     Policy,
     Spec,
-    Thresholds,
     Version,
 )
 from k8s.road.status import (
@@ -28,6 +28,7 @@ from k8s.road.status import (
     VersionState,
     Weight,
 )
+from k8s.road.thresholds import StepGates, Thresholds
 
 __all__ = [
     "API_VERSION",
@@ -39,6 +40,7 @@ __all__ = [
     "Condition",
     "Evaluation",
     "Hold",
+    "Leave",
     "Mirror",
     "Outcome",
     "ParentRef",
@@ -52,6 +54,7 @@ __all__ = [
     "Stable",
     "Status",
     "Step",
+    "StepGates",
     "Thresholds",
     "Transition",
     "Verdict",

@@ -4,6 +4,7 @@ from dataclasses import field
 
 from pydantic.dataclasses import dataclass
 
+from k8s.road.thresholds import StepGates, Thresholds
 from k8s.road.wire import WIRE, Seconds
 
 PROMOTED = "promoted"
@@ -47,6 +48,8 @@ class Mirror:
     deadline: Seconds = 3600.0
     service: str | None = None
     """Who gets the copies instead of the candidate itself: the scorer, which asks it."""
+    hold: bool = False
+    gates: StepGates | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
@@ -56,36 +59,9 @@ class CanaryStep:
     weight: int
     duration: Seconds = 600.0
     deadline: Seconds = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
-class Thresholds:
-    """What gates hold a candidate to; rates from 0 to 1."""
-
-    min_requests: int = 100
-    """Of the candidate, before any of its numbers is judged."""
-    alpha: float = 0.01
-    """Chance, per step and check, to refuse a candidate that is no worse."""
-    success_rate: float = 0.99
-    """Or the stable version's own over the same minutes, where that is lower."""
-    client_errors: float = 0.02
-    """Answers of 4xx, over the stable version's share."""
-    slower: float = 1.25
-    """How many times the stable version's percentiles a candidate's may be."""
-    empty_rate: float = 0.02
-    """Answers without a text, over the stable version's share."""
-    verdict_rate: float = 0.02
-    """Answers that the guard blocked, over the stable version's share."""
-    finish_drift: float = 0.15
-    """Total variation distance between the mixes of finish reasons."""
-    length_drift: float = 0.25
-    """Greatest distance between the distributions of answer lengths."""
-    refusal_rate: float | None = None
-    """Mirrored answers that refuse, over the stable version's share."""
-    similarity: float | None = None
-    """Least median chrF (0 to 1) of mirrored answers against the stable version's."""
-    gpu_memory: float | None = None
-    """Most memory of a GPU in use."""
+    hold: bool = False
+    """Passed, it waits until a person gives leave; its deadline still ends it."""
+    gates: StepGates | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
@@ -119,6 +95,16 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
+class Leave:
+    """A person's word that a candidate may go on from a step with a hold; good for that one."""
+
+    version: str
+    attempt: int
+    step: str
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)
 class Spec:
     """The wish."""
 
@@ -130,6 +116,7 @@ class Spec:
     advance_to: str = PROMOTED
     """The last step that may be entered: evaluate, mirror, canary-<weight> or promoted."""
     hold: Pause | None = None
+    leave: Leave | None = None
     rollback_to: str | None = None
     lift_hold: str | None = None
     """The id of the road's own hold, `status.hold.id`, that somebody overrides."""

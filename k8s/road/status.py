@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic.dataclasses import dataclass
 
+from k8s.road.thresholds import StepGates
 from k8s.road.wire import WIRE, Instant, Seconds
 
 WHOLE: Final = 100
@@ -56,6 +57,8 @@ class Step:
     mirror: int = 0
     duration: Seconds = 0.0
     deadline: Seconds
+    hold: bool = False
+    gates: StepGates | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from k8s.phases import Event, entering, following
-from k8s.road import Outcome
+from k8s.road import Leave, Outcome, Spec, Status
 from k8s.road.route import service_of
 from k8s.road.spec import PROMOTED
 from k8s.rules.observed import Move, Observed, asked_by, in_words
@@ -26,8 +26,9 @@ def step_passed(observed: Observed) -> Move | None:
     status = observed.status
     if status.candidate is None or not observed.report or waiting_for(observed) is not None:
         return None  # an old verdict lets nobody through
-    step = following(status.plan, status.step)
-    message = f"{status.step} passed; " + (
+    step, leave = following(status.plan, status.step), leave_of(observed.spec, status)
+    passed = f"{status.step} passed" + (f", {leave.by or 'somebody'} let it go on" if leave else "")
+    message = f"{passed}; " + (
         f"{step.name} begins" if step else f"{status.candidate} has all traffic"
     )
     return Move(event=entering(step), version=status.candidate, message=message, step=step)
@@ -62,6 +63,29 @@ def _unfinished(observed: Observed) -> str | None:
 
 def _ceiling(observed: Observed) -> str | None:
     """The step may be over, yet nobody has allowed the next one."""
+    return _held(observed) or _above(observed)
+
+
+def _held(observed: Observed) -> str | None:
+    step = observed.status.current_step()
+    if step is None or not step.hold or leave_of(observed.spec, observed.status):
+        return None
+    return f"all checks pass; a person must let it go on: kubectl glm resume --hold {step.name}"
+
+
+def leave_of(spec: Spec, status: Status) -> Leave | None:
+    """What a person has said on this very step of this candidate."""
+    leave = spec.leave
+    if leave and (leave.version, leave.attempt, leave.step) == (
+        status.candidate,
+        status.attempt,
+        status.step,
+    ):
+        return leave
+    return None
+
+
+def _above(observed: Observed) -> str | None:
     status, ceiling = observed.status, observed.spec.advance_to
     names = [each.name for each in status.plan]
     if ceiling == PROMOTED:

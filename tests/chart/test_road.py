@@ -26,7 +26,7 @@ def test_helm_never_renders_what_people_alone_decide() -> None:
     """A `helm upgrade` would lift a hold that somebody set in the night."""
     spec = road(CI / "road-values.yaml")["spec"]
 
-    assert not {"hold", "rollbackTo", "liftHold"} & spec.keys()
+    assert not {"hold", "leave", "rollbackTo", "liftHold"} & spec.keys()
 
 
 def test_the_road_says_what_its_definition_knows() -> None:
