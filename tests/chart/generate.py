@@ -1,7 +1,7 @@
 """`python -m tests.chart.generate`: what follows from charts and settings, written down anew.
 
-The schema of `config` in glm-model's values and of `policy` in glm-road's, a page of values for each
-chart, and what each chart renders for each of its examples. Tests hold all of them to be current.
+The schemas of `config` in glm-model's values and of `policy` in glm-road's, a page of values for
+each chart, and what each renders for each of its examples. Tests hold all of them to be current.
 """
 
 import json
