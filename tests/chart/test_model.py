@@ -107,6 +107,22 @@ def test_every_pod_may_outlast_the_longest_stream(values: Path) -> None:
             assert "preStop" in pod["spec"]["containers"][0]["lifecycle"]
 
 
+def test_kuberay_empties_the_store_however_long_the_last_stream_was() -> None:
+    """From its being told to go it waits that long for its Job, which follows the last head."""
+    service = the("RayService", "glm-v43", objects("glm-model", RAY))
+    limit_s = int(service["metadata"]["annotations"]["ray.io/gcs-ft-deletion-timeout"])
+    (without,) = of_kind("RayService", objects("glm-model", RAY, "--set", "ray.redis.address="))
+    job_s = 300  # at most, as KubeRay makes it
+
+    assert limit_s >= head_grace(service) + job_s
+    assert "ray.io/gcs-ft-deletion-timeout" not in without["metadata"]["annotations"]
+
+
+def head_grace(service: Object) -> int:
+    pod = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]
+    return int(pod["spec"]["terminationGracePeriodSeconds"])
+
+
 def test_workers_may_drain_as_long_as_they_want_and_heads_longer(tmp_path: Path) -> None:
     pods = deployments(PLAIN)
     file = tmp_path / "config.yaml"

@@ -1,8 +1,9 @@
 """Pods for tests, such as a namespace under `restricted` takes them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from tests.cluster.kube import Cluster, Object
+from tests.cluster.kube import Cluster, Object, Refused
 
 TOKEN = "test-" + "0123456789abcdef" * 2
 
@@ -97,3 +98,46 @@ for each in pathlib.Path("/proc").glob("[0-9]*"):
 def crash(cluster: Cluster, pod: str) -> None:
     """Kill Ray's control store in there: the container ends, and Kubernetes starts it again."""
     cluster.kubectl("exec", pod, "--", "python3", "-c", _KILLING)
+
+
+# Takes more than the limit allows, until somebody is killed for it.
+_DEVOURING = """
+held = [bytearray(2**26) for _ in range(1024)]
+"""
+# With control groups of version 2 all processes of a container are killed together. With version 1
+# it is the one of the most memory and score: the first, by which the container ends, if scores are
+# the others' to lower (they are where the runtime lacks CAP_SYS_RESOURCE, as on our own node).
+_OFFERING = """
+import pathlib
+for each in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        each.joinpath("oom_score_adj").write_text("1000" if each.name == "1" else "0")
+    except OSError:
+        pass  # it has ended, or its score may not be lowered
+"""
+_COUNTING = """
+import pathlib
+for name in ("memory/memory.oom_control", "memory.events"):
+    file = pathlib.Path("/sys/fs/cgroup", name)
+    if file.exists():
+        print(dict(line.split() for line in file.read_text().splitlines())["oom_kill"])
+"""
+
+
+def starve(cluster: Cluster, pod: str, *, whole: bool) -> None:
+    """Memory runs out in there; `whole`: its first process is killed, not any."""
+    with suppress(Refused):  # whoever is killed
+        script = (_OFFERING if whole else "") + _DEVOURING
+        cluster.kubectl("exec", pod, "--", "python3", "-c", script)
+
+
+def starved(cluster: Cluster, pod: str) -> int:
+    """Processes that the kernel has killed for their memory since the container began."""
+    return int(cluster.kubectl("exec", pod, "--", "python3", "-c", _COUNTING))
+
+
+def ends(cluster: Cluster, pod: str) -> tuple[int, str]:
+    """How often its container was started again, and why it had ended."""
+    (status,) = cluster.get("pod", pod)["status"]["containerStatuses"]
+    reason = status["lastState"].get("terminated", {}).get("reason", "")
+    return status["restartCount"], reason

@@ -1,7 +1,5 @@
 """What breaks under users: how many notice, how long, and that it mends itself."""
 
-from contextlib import suppress
-
 import pytest
 
 from tests.cluster import charts, outage, pods
@@ -30,9 +28,20 @@ def release(
 
 @pytest.fixture
 def whole(release: Release) -> Cluster:
-    """The cluster with its version serving."""
-    release.cluster.kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
-    return release.cluster
+    """The cluster with its version serving, from a pod that nothing has happened to.
+
+    Kubernetes starts a container that ends again and again later each time.
+    """
+    cluster = release.cluster
+    rolled_out(cluster)
+    if pods.ends(cluster, pod(cluster))[0]:
+        cluster.kubectl("delete", "pod", pod(cluster))
+        rolled_out(cluster)
+    return cluster
+
+
+def rolled_out(cluster: Cluster) -> None:
+    cluster.kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
 
 
 def pod(cluster: Cluster) -> str:
@@ -48,7 +57,7 @@ def unserved(seen: outage.Outage) -> list[str]:
 
 def mended(cluster: Cluster, seen: outage.Outage) -> bool:
     """The last users were served, and the pod is ready."""
-    cluster.kubectl("rollout", "status", HEAD, f"--timeout={charts.READY_S}s")
+    rolled_out(cluster)
     last = sorted(seen.began_after(), key=lambda each: each.began)[-3:]
     return bool(last) and not any(each.fault for each in last)
 
@@ -76,22 +85,29 @@ def test_a_killed_container_comes_back_by_itself(whole: Cluster, url: str) -> No
     assert mended(whole, seen)
 
 
-def devour(cluster: Cluster) -> None:
-    """More memory than the limit allows, in the pod."""
-    script = "held = [bytearray(2**28) for _ in range(64)]"
-    with suppress(Refused):  # it is killed
-        cluster.kubectl("exec", pod(cluster), "--", "python3", "-c", script)
+def test_a_container_that_was_killed_for_its_memory_comes_back_by_itself(
+    whole: Cluster, url: str
+) -> None:
+    name = pod(whole)
+    with outage.of(url, lambda: pods.starve(whole, name, whole=True), watch_s=WATCH_S) as seen:
+        pass
+
+    outage.note(seen.row("the container of the only pod OOM-killed"))
+    assert mended(whole, seen)
+    assert pods.ends(whole, name) == (1, "OOMKilled")
 
 
 def test_a_pod_in_which_something_was_killed_for_its_memory_mends_itself(
     whole: Cluster, url: str
 ) -> None:
     """The kernel chooses who goes, and Ray offers it its workers first."""
-    with outage.of(url, lambda: devour(whole), watch_s=WATCH_S) as seen:
+    name = pod(whole)
+    with outage.of(url, lambda: pods.starve(whole, name, whole=False), watch_s=WATCH_S) as seen:
         pass
 
     outage.note(seen.row("a process of the only pod out of memory"))
     assert mended(whole, seen)
+    assert pods.starved(whole, name) or pods.ends(whole, name)[1] == "OOMKilled"
 
 
 def test_nobody_notices_that_the_only_pod_moves_when_its_node_is_drained(

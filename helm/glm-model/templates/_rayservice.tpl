@@ -96,6 +96,14 @@ gcsFaultToleranceOptions:
 {{- end }}
 {{- end }}
 
+{{/* Once the last head has gone, a Job empties the store. By default KubeRay does without five minutes
+     after the version was told to go, when its longest streams may still be under way. */}}
+{{- define "glm-model.patience" -}}
+{{- if .Values.ray.redis.address }}
+ray.io/gcs-ft-deletion-timeout: {{ add (include "glm-model.lastGrace" . | trim) 300 | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "glm-model.autoscaler" -}}
 {{- if gt (int .Values.replicas.max) (int .Values.replicas.min) }}
 enableInTreeAutoscaling: true
