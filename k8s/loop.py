@@ -16,7 +16,7 @@ from k8s.road.wire import time_of
 
 TICK_S: Final = 2.0
 _ASLEEP_S: Final = 60.0  # without a tick for so long the loop stands still
-_BETWEEN_WATCHES_S: Final = 0.5  # one that is refused must not be asked for without end
+_BETWEEN_WATCHES_S: Final = 0.5  # from one's begin to the next; refused ones follow no faster
 _LEASE: Final = "glm-road-controller"
 
 _log = logging.getLogger("glm.road")
@@ -142,12 +142,16 @@ class Loop:
             self._wake.set()
 
     def _watch(self) -> None:
-        """Wake the loop at every change; the ticks stand in where a watch breaks off."""
+        """Wake the loop at every change; the ticks stand in where a watch breaks off.
+
+        A watch that has come to its end is followed at once by the next one.
+        """
         while not self._stopping.is_set():
+            began = time.monotonic()
             with suppress(ReleaseError):
                 for _ in self._post.changes():
                     self._wake.set()
-            self._stopping.wait(_BETWEEN_WATCHES_S)
+            self._stopping.wait(began + _BETWEEN_WATCHES_S - time.monotonic())
 
     def _hand_over(self) -> None:
         """So that the next one need not wait for the lease to run out."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from k8s import ledger
+from k8s.cluster.news import News
 from k8s.cluster.rest import (
     CONFIG_MAPS,
     EVENTS,
@@ -40,6 +41,7 @@ class Cluster:
     def __init__(self, rest: Rest) -> None:
         self._rest = rest
         self._alive: set[str] = set()  # pods that were seen so
+        self._news = News()
 
     @property
     def namespace(self) -> str:
@@ -218,8 +220,12 @@ class Cluster:
         return holder in self._alive
 
     def changes(self) -> Iterator[None]:
-        """One turn for every change of a road, until the server ends the watch."""
-        return self._rest.watch(ROADS, _WATCH_S)
+        """One turn for every wish and every move, until the server ends the watch.
+
+        A watch begins with all roads as they are, so nothing is missed between two.
+        """
+        events = self._rest.watch(ROADS, _WATCH_S)
+        return (None for event in events if self._news.is_in(event))
 
 
 def _summary_name(version: str) -> str:

@@ -1,7 +1,7 @@
 """Objects of any kind as the API server speaks them, and its errors as ours."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,15 +93,18 @@ class Rest:
         path, query = self._path(kind, name), {"fieldManager": manager}
         return self._call("PATCH", path, body=dict(changes), query=query) or {}
 
-    def watch(self, kind: Kind, seconds: int) -> Iterator[None]:
-        """One turn for every change, until the server ends the watch."""
+    def watch(self, kind: Kind, seconds: int) -> Iterator[Json]:
+        """What is there, then every change as it comes, until the server ends the watch."""
         query = {"watch": "true", "timeoutSeconds": str(seconds)}
         with _translated():
             response = self._send("GET", self._path(kind), None, query, timeout_s=seconds + 5.0)
             if response.status >= _OK:
                 raise _error_of(response.status, response.read())
-            for _ in response.response.stream(amt=None):
-                yield
+            for line in lines(response.response.stream(amt=None)):
+                event = _read(line)
+                if event["type"] == "ERROR":
+                    raise Unreachable(event["object"]["message"])
+                yield event
 
     def _path(self, kind: Kind, *parts: str) -> str:
         return "/".join(
@@ -124,11 +127,7 @@ class Rest:
             return None
         if response.status >= _OK:
             raise _error_of(response.status, text)
-        try:
-            answer: Json = json.loads(text)
-        except ValueError as error:
-            raise Unreachable("What answers there is no API server.") from error
-        return answer
+        return _read(text)
 
     def _send(
         self, method: str, path: str, body: Json | None, query: Mapping[str, str], timeout_s: float
@@ -145,6 +144,22 @@ class Rest:
             auth_settings=["BearerToken"],
         )
         return self._api.call_api(*asked, _request_timeout=timeout_s)
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines, however the pieces were cut."""
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from filter(None, whole)
+
+
+def _read(text: bytes) -> Json:
+    try:
+        read: Json = json.loads(text)
+    except ValueError as error:
+        raise Unreachable("What answers there is no API server.") from error
+    return read
 
 
 def _error_of(status: int, text: bytes) -> Exception:

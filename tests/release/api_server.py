@@ -1,6 +1,7 @@
 """An API server of a few lines: objects by path, revisions, conflicts, merge patches.
 
-It knows no admission, and a watch of one change; a real one is asked in tests/cluster.
+It knows no admission, and watches that end where a real one's begin to wait; a real one is asked
+in tests/cluster.
 """
 
 import json
@@ -27,7 +28,8 @@ class Shelf(ThreadingHTTPServer):
         self.revision = 0
         self.refusal: Json | None = None
         self.stranger = False  # whether whoever asks is one
-        self.watched: tuple[int, Json] = (200, {"type": "MODIFIED"})
+        self.news: list[Json] = []  # events of the next watches, after what is there
+        self.watch_refusal: Json | None = None
 
     def put(self, path: str, body: Json) -> Json:
         self.revision += 1
@@ -54,7 +56,7 @@ class _Desk(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         if "watch=true" in parts.query:
-            self._answer(*self.server.watched)
+            self._watch(parts.path)
             return
         found = self.server.objects.get(parts.path)
         if self.server.stranger:
@@ -66,13 +68,25 @@ class _Desk(BaseHTTPRequestHandler):
         else:
             self._answer(404, {"message": "not found"})
 
+    def _watch(self, path: str) -> None:
+        if self.server.watch_refusal:
+            self._answer(403, self.server.watch_refusal)
+            return
+        there = [{"type": "ADDED", "object": each} for each in self._in(path)]
+        self._send(
+            200, b"".join(json.dumps(each).encode() + b"\n" for each in (*there, *self.server.news))
+        )
+
+    def _in(self, path: str) -> list[Json]:
+        objects = self.server.objects.items()
+        return [each for place, each in objects if place.rpartition("/")[0] == path]
+
     def _list(self, path: str, query: dict[str, list[str]]) -> None:
         wanted = dict(each.split("=", 1) for each in query.get("labelSelector", []))
         items = [
             each
-            for place, each in self.server.objects.items()
-            if place.rpartition("/")[0] == path
-            and wanted.items() <= each["metadata"].get("labels", {}).items()
+            for each in self._in(path)
+            if wanted.items() <= each["metadata"].get("labels", {}).items()
         ]
         if not items and path.rsplit("/", 1)[-1] not in KINDS:
             self._answer(404, {"message": "not found"})
@@ -106,8 +120,9 @@ class _Desk(BaseHTTPRequestHandler):
         elif self._is_old(body, standing):
             self._answer(409, {"message": "the object has been modified"})
         else:
-            body.pop("metadata", None)
-            self._answer(200, self.server.put(path, merged(standing, body)))
+            generation = standing["metadata"]["generation"] + 1
+            changes = {**body, "metadata": {"generation": generation}}
+            self._answer(200, self.server.put(path, merged(standing, changes)))
 
     def _is_old(self, body: Json, standing: Json) -> bool:
         revision = body.get("metadata", {}).get("resourceVersion")
@@ -118,7 +133,9 @@ class _Desk(BaseHTTPRequestHandler):
         return body
 
     def _answer(self, status: int, body: Json) -> None:
-        text = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode())
+
+    def _send(self, status: int, text: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))

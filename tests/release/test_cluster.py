@@ -1,14 +1,18 @@
 """The one file that speaks to Kubernetes, over HTTP."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kubernetes import client
 
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster, Rest, connect
-from k8s.cluster.rest import ROADS
+from k8s.cluster.rest import ROADS, lines
 from k8s.controller import Controller
 from k8s.errors import BrokenLedger, Conflict, Refused, Unreachable
 from k8s.lease import Claim
@@ -216,11 +220,65 @@ def test_who_is_not_known_is_told_so(shelf: Shelf, cluster: Cluster) -> None:
         cluster.road("glm")
 
 
-def test_a_watch_turns_once_for_a_change(cluster: Cluster) -> None:
-    assert len(list(cluster.changes())) == 1
+def turns(cluster: Cluster) -> int:
+    return len(list(cluster.changes()))
+
+
+def test_a_watch_tells_of_what_is_there_and_the_next_one_does_not_tell_it_again(
+    cluster: Cluster,
+) -> None:
+    assert turns(cluster) == 1
+    assert turns(cluster) == 0
+
+
+def test_a_wish_between_two_watches_is_told_by_the_next(cluster: Cluster) -> None:
+    turns(cluster)
+    cluster.wish("glm", {"candidate": "v2"}, "test")
+    assert turns(cluster) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [({"message": "still waiting"}, 0), ({"transitions": 1}, 1)]
+)
+def test_of_what_a_controller_writes_a_watch_tells_the_moves_and_not_the_numbers(
+    cluster: Cluster, more: dict[str, Any], told: int
+) -> None:
+    turns(cluster)
+    road = cluster.road("glm")
+    assert road is not None
+    cluster.write_status(road, replace(road.status, **more))
+    assert turns(cluster) == told
+
+
+def test_a_road_that_went_is_told_of_once_and_another_one_of_its_name_too(
+    cluster: Cluster, shelf: Shelf
+) -> None:
+    ((path, road),) = [each for each in shelf.objects.items() if "/modelroads/" in each[0]]
+    turns(cluster)
+    shelf.news = [{"type": "DELETED", "object": shelf.objects.pop(path)}] * 2
+    assert turns(cluster) == 1
+    shelf.news = []
+    shelf.put(path, road)
+    assert turns(cluster) == 1
+
+
+def test_a_watch_that_breaks_off_with_an_error_says_so(cluster: Cluster, shelf: Shelf) -> None:
+    shelf.news = [{"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}]
+    with pytest.raises(Unreachable, match="too old"):
+        turns(cluster)
+
+
+@given(st.lists(st.binary(min_size=1).map(lambda line: line.replace(b"\n", b" "))), st.data())
+def test_lines_are_whole_however_their_pieces_were_cut(
+    whole: list[bytes], data: st.DataObject
+) -> None:
+    text = b"".join(line + b"\n" for line in whole)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)))))
+    pieces = [text[a:b] for a, b in pairwise((0, *cuts, len(text)))]
+    assert list(lines(pieces)) == whole
 
 
 def test_a_watch_that_is_refused_is_told_and_no_change(cluster: Cluster, shelf: Shelf) -> None:
-    shelf.watched = (403, {"message": "watch is forbidden"})
+    shelf.watch_refusal = {"message": "watch is forbidden"}
     with pytest.raises(Refused, match="forbidden"):
         list(cluster.changes())

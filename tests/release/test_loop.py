@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -183,6 +184,26 @@ def test_it_leads_once_lease_and_watch_are_back(loop: Loop, post: Post) -> None:
     loop.stop()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_a_watch_that_has_ended_is_followed_at_once_and_one_that_is_refused_is_not(
+    loop: Loop, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which the first one lasts a minute."""
+    clock = iter((0.0, 60.0, 60.0, 60.0))
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        post.broken.add("watch")
+        if len(waits) > 1:
+            loop.stop()
+
+    monkeypatch.setattr("k8s.loop.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(loop._stopping, "wait", wait)
+    loop._watch()
+    at_once, refused = waits
+    assert at_once < 0 < refused
 
 
 def test_without_who_keeps_its_lease_it_is_not_alive(loop: Loop, post: Post) -> None:

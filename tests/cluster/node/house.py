@@ -98,12 +98,20 @@ def processes() -> dict[str, psutil.Process]:
     return found
 
 
+# A kernel that shares its CPUs among sessions weighs niceness within one alone, until the whole
+# session is given one too.
+_NICE = """
+if test -w /proc/self/autogroup; then echo "$0" > /proc/self/autogroup; fi
+exec nice --adjustment="$0" "$@"
+"""
+
+
 def start(*command: str | Path, niceness: int = 0) -> None:
     """In the background, as a child of the first process; it logs to a file of its name."""
     log = places.LOGS / f"{Path(command[0]).name}.log"
     with log.open("ab") as lines:
         subprocess.run(
-            inside("setsid", "--fork", "nice", f"--adjustment={niceness}", *command),
+            inside("setsid", "--fork", "sh", "-c", _NICE, str(niceness), *command),
             stdin=subprocess.DEVNULL,
             stdout=lines,
             stderr=lines,
