@@ -53,9 +53,14 @@ class Stage:
                 values = versions[name](name, self.image)
                 charts.version_release(self.cluster, name, self.folder).apply(values)
             for name in filter(None, pair):
-                head, patience = f"deployment/glm-{name}-head", f"--timeout={charts.READY_S}s"
-                self.cluster.kubectl("rollout", "status", head, patience)
+                self._await(name)
                 self.there.add(name)
+        for name in versions.keys() - set(missing):
+            self._await(name)  # the test before may have killed it
+
+    def _await(self, name: str) -> None:
+        head, patience = f"deployment/glm-{name}-head", f"--timeout={charts.READY_S}s"
+        self.cluster.kubectl("rollout", "status", head, patience)
 
     def _part(self, name: str) -> None:
         """Nothing leads there any more: nobody waits for its pod to end."""
