@@ -6,7 +6,7 @@ import typer
 
 from k8s.cli.options import As, Digest, Only, Output, OverrideHold, Patience
 from k8s.cli.place import asker, on_road
-from k8s.cli.write import go_home, write
+from k8s.cli.write import go_home, say, write
 from k8s.errors import Refused
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def release(
         advance_to=advance_to,
     )
     if wishes.has_begun(road, order):
-        typer.echo(f"{version} is on its way already")
+        say(road, output, f"{version} is on its way already")
         return
     wish = wishes.release(road, order)
     if not cluster.has_service(version):
@@ -123,7 +123,7 @@ def abort(
     from k8s import wishes
 
     if version and version != wishes.asked_for(road):
-        typer.echo(f"{version} is not under way: {road.status.message}")
+        say(road, output, f"{version} is not under way: {road.status.message}")
         return
     go_home(cluster, road, wishes.abort(road, asker()), timeout_s, output)
 

@@ -5,8 +5,12 @@ from typing import Annotated
 
 import typer
 
-from k8s.cli.options import Context, Namespace
+from k8s.cli.options import As, Context, Namespace, Output
 from k8s.errors import Refused
+
+WORSE = 3
+"""The exit code of a FAIL: to ask again would not help, and a Job need not try."""
+_MARGIN = 0.05
 
 
 def evaluate(
@@ -28,9 +32,9 @@ def evaluate(
     against_digest: Annotated[str, typer.Option(metavar="SHA256")] = "",
     golden: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Default: all of ci/golden. May be repeated."),
+        typer.Option(metavar="PATH", help="File or folder; may be repeated. Default: ci/golden."),
     ] = None,
-    margin: Annotated[float, typer.Option(help="How much worse a score may be.")] = 0.05,
+    margin: Annotated[float, typer.Option(help="How much worse a score may be.")] = _MARGIN,
     out: Annotated[Path, typer.Option(metavar="FOLDER")] = Path("evaluation"),
     cache: Annotated[Path | None, typer.Option(metavar="FOLDER")] = None,
     record: Annotated[
@@ -38,10 +42,12 @@ def evaluate(
     ] = False,
     namespace: Namespace = None,
     context: Context = None,
+    output: As = Output.TEXT,
 ) -> None:
-    """Ask golden sets, compare with the incumbent, write reports; exit code 1 unless all PASS.
+    """Ask golden sets, compare with the incumbent, write reports.
 
-    With --record too few questions are no failure: the road waits for more, until its deadline.
+    Exit code 3 if anything is surely worse, 1 if there are too few questions to tell or nobody
+    answers. With --record too few are no failure: the road waits for more, until its deadline.
 
     Writes report.json, summary.json, summary.md, junit.xml and scores.png.
     """
@@ -55,19 +61,29 @@ def evaluate(
     def side(name: str, address: str, model_digest: str) -> Side:
         return Side(name, Endpoint(address, pin=name if pin else ""), model_digest)
 
-    files = golden or sorted(Path("ci/golden").glob("*.jsonl"))
-    if not files:
-        raise Refused("There is no ci/golden/*.jsonl here: run it in the repository, or --golden.")
-    questions = sets.read(files)
+    questions = sets.read(_files(golden or [Path("ci/golden")]))
     incumbent = side(against, against_url or url, against_digest) if against else None
     candidate = side(version, url, digest)
     found = compare(questions, candidate, incumbent, margin=margin, cache=cache)
     report.write(found, out)
-    typer.echo(report.as_markdown(found))
+    typer.echo((report.as_json if output is Output.JSON else report.as_markdown)(found))
     if record:
         from k8s.cluster import Cluster, connect
 
         Cluster(connect(context, namespace)).write_summary(found.summary())
     outcomes = {each.outcome for each in found.verdicts}
-    if Outcome.FAIL in outcomes or (Outcome.WAIT in outcomes and not record):
+    if Outcome.FAIL in outcomes:
+        raise typer.Exit(WORSE)
+    if Outcome.WAIT in outcomes and not record:
         raise typer.Exit(1)
+
+
+def _files(places: list[Path]) -> list[Path]:
+    """Those that are named, and all sets of a folder."""
+    files: list[Path] = []
+    for place in places:
+        files += sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
+    if not files or not all(each.exists() for each in files):
+        there = ", ".join(map(str, places))
+        raise Refused(f"No golden sets at {there}: run it in the repository, or name --golden.")
+    return files

@@ -31,8 +31,14 @@ def write(cluster: "Cluster", road: "Road", wish: "Wish", output: Output, said: 
             road = _as_before(read(cluster, road.name), road)
     else:
         raise Refused(f"{road.name} changes all the time; try again.")
+    say(road, output, said, wish)
+
+
+def say(road: "Road", output: Output, said: str, wish: "Wish | None" = None) -> None:
+    """What was wished for; a program is told of no wish by null."""
     if output is Output.JSON:
-        typer.echo(json.dumps({"road": road.name, "wish": dict(wish)}, ensure_ascii=False))
+        told = {"road": road.name, "wish": None if wish is None else dict(wish)}
+        typer.echo(json.dumps(told, ensure_ascii=False))
     else:
         typer.secho(said, fg=typer.colors.GREEN)
 

@@ -18,7 +18,6 @@ from k8s.evaluation.verdicts import Line
 from k8s.reports import Summary
 from k8s.road import Verdict
 
-MARGIN: Final = 0.05
 _CACHE_FORM: Final = "2"  # raised when answers are kept in another form
 
 _Asked = Callable[[Endpoint, Sequence[Question]], tuple[Answer, ...]]
@@ -81,7 +80,7 @@ def evaluate(
     candidate: Side,
     incumbent: Side | None = None,
     *,
-    margin: float = MARGIN,
+    margin: float,
     cache: Path | None = None,
     asked: _Asked | None = None,
 ) -> Evaluation:

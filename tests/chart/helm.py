@@ -85,7 +85,7 @@ def pod_templates(among: Sequence[Object]) -> list[Object]:
     found = [each for each in among if each["kind"] == "Pod"]
     for each in among:
         spec = each.get("spec", {})
-        if each["kind"] == "Deployment":
+        if each["kind"] in {"Deployment", "Job"}:
             found.append(spec["template"])
         if each["kind"] == "RayService":
             cluster = spec["rayClusterConfig"]

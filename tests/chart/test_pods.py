@@ -65,8 +65,8 @@ def test_liveness_never_waits_for_a_model(pods: list[Object]) -> None:
 
 
 def test_pods_that_ask_the_api_for_nothing_have_no_token_for_it(pods: list[Object]) -> None:
-    """Controller and scorer ask; the head of a growing RayService holds KubeRay's autoscaler."""
-    asking = {"glm-controller", "glm-scorer", None}
+    """Controller, scorer and evaluator do; the head of a growing RayService holds an autoscaler."""
+    asking = {"glm-controller", "glm-scorer", "glm-evaluator", None}
     for pod in pods:
         account = pod["spec"].get("serviceAccountName")
         assert account in asking or pod["spec"]["automountServiceAccountToken"] is False

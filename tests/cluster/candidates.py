@@ -58,6 +58,13 @@ def questions() -> list[dict[str, Any]]:
     return [each.body() for each in asked if each.task in _SHORT]
 
 
+def golden_lines() -> list[str]:
+    """The same questions with their right answers, as they stand in the files."""
+    paths = sorted(GOLDEN.glob("nano.*.jsonl"))
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return [each for each in lines if json.loads(each)["task"] in _SHORT]
+
+
 @dataclass(frozen=True, slots=True)
 class Spoilt:
     """Bad models on the node, behind a claim; digests by how they were spoilt.

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.cluster import candidates, rollbacks, traffic
+from k8s.road import Outcome, Phase
+from tests.cluster import candidates, charts, rollbacks, traffic
 from tests.cluster.candidates import Spoilt, questions
+from tests.cluster.charts import Release
 from tests.cluster.journeys import (
     POLICY,
     RATE,
@@ -47,6 +49,35 @@ def test_a_good_candidate_reaches_everybody_and_nobody_notices(stage: Stage, doo
     assert users.faults() == []
     assert [mark.share for mark in marks[:-1]] == [0, 0.01, 0.1, 0.5, 1]
     assert all(is_share(hits, asked, share) for share, hits, asked in met), met
+
+
+def test_a_candidate_is_evaluated_by_a_job_where_no_pipeline_does(stage: Stage, door: str) -> None:
+    """What an operator types is `helm upgrade` alone; the controller counts the Job's report."""
+    road = stage.lay(door, **POLICY)
+    asked = candidates.golden_lines()
+    sets = {"metadata": {"name": "glm-golden"}, "data": {"few.jsonl": "\n".join(asked)}}
+    stage.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", **sets})
+    digest = candidates.good("v2", stage.image)["model"]["digest"]
+    values = {
+        "stable": "v1",
+        "candidate": "v2",
+        "versions": [{"name": "v1"}, {"name": "v2", "modelDigest": digest}],
+        "advanceTo": "evaluate",
+        "policy": POLICY,
+        "evaluation": {"enabled": True, "image": charts.image_values(stage.image)},
+    }
+    Release(stage.cluster, "glm-road", charts.HELM / "glm-road", stage.folder).apply(values)
+
+    (job,) = stage.cluster.get("jobs")["items"]
+    stage.cluster.wait(f"job/{job['metadata']['name']}", "condition=Complete", 300)
+    until(lambda: bool(stage.seen().status.evaluation_digest), "the report is counted")
+    status = stage.seen().status
+    told = {each.check: each for each in status.verdicts}
+    note(f"by a Job: {len(asked)} questions\n{road.glm('why').stdout}")
+    assert told["evaluated"].outcome is Outcome.PASS
+    assert told["eval-answered"].samples == len(asked)
+    assert Outcome.FAIL not in {each.outcome for each in status.verdicts}
+    assert status.phase is Phase.EVALUATING, "nobody has allowed more"
 
 
 def test_a_candidate_that_answers_nothing_meets_one_user_in_a_hundred(

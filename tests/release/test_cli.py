@@ -31,7 +31,7 @@ COMMANDS_IN_NOTES = [
 ]
 COMMANDS = (
     "status", "release", "promote", "pause", "resume", "abort", "rollback", "wait", "history",
-    "diff", "events", "why", "forget",
+    "diff", "events", "why", "forget", "evaluate",
 )  # fmt: skip
 
 
@@ -60,6 +60,32 @@ def controller(cluster: Cluster, shelf: Shelf) -> Controller:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     assert typed(command, "--help").exit_code == 0
+
+
+def test_every_command_speaks_to_programs_too() -> None:
+    assert [each for each in COMMANDS if "--output" not in typed(each, "--help").output] == []
+
+
+def test_who_is_told_that_nothing_is_to_do_is_told_in_json(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    for words in (("release", "v2"), ("abort", "--version", "v3")):
+        assert told(*words) == {"road": "glm", "wish": None}
+
+
+def test_a_program_that_waits_is_told_how_it_ended(
+    controller: Controller, cluster: Cluster
+) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    waited = typed("wait", "mirror", "--version", "v2", "--timeout", "0.1", "-o", "json")
+    assert isinstance(waited.exception, Refused)
+    ended = json.loads(waited.output)
+    assert (ended["version"], ended["step"], ended["passed"]) == ("v2", "mirror", False)
+    assert ended["status"]["phase"] == "Evaluating"
+    cluster.wish("glm", {"candidate": None}, "test")
+    controller.reconcile("glm")
+    assert told("wait", "promoted", "--version", "v1")["passed"]
 
 
 def test_a_release_is_seen_on_its_way(controller: Controller) -> None:
@@ -309,6 +335,8 @@ def test_an_evaluation_outside_of_the_repository_asks_for_questions(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert "--golden" in str(typed("evaluate", "v2", "--url", "http://x").exception)
+    misspelt = typed("evaluate", "v2", "--url", "http://x", "--golden", "godlen")
+    assert "No golden sets at godlen" in str(misspelt.exception)
 
 
 def test_a_record_that_is_written_a_moment_later_is_waited_for(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -10,9 +11,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from k8s import evaluation
+from k8s.cli import app
+from k8s.cli import evaluate as command
 from k8s.errors import BadGolden, Unreachable
-from k8s.evaluation import Side, evaluate, golden, report
+from k8s.evaluation import Side, golden, report
 from k8s.evaluation.asking import Answer, Endpoint, ask
 from k8s.evaluation.bootstrap import difference, interval
 from k8s.evaluation.golden import Question
@@ -33,6 +38,7 @@ TOOL = {
     },
 }
 HERE = Endpoint("http://here")
+evaluate = partial(evaluation.evaluate, margin=0.05)
 
 
 def question(number: int = 1, **changed: object) -> Question:
@@ -394,3 +400,18 @@ async def test_a_server_that_is_not_there_is_told() -> None:
 
     with pytest.raises(Unreachable, match="does not answer"):
         await ask(HERE, [question()], transport=httpx.MockTransport(refuse))
+
+
+def test_a_program_reads_the_whole_report_and_knows_by_the_exit_code_that_it_is_worse(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(_endpoint: Endpoint, questions: Sequence[Question]) -> tuple[Answer, ...]:
+        return tuple(Answer(each.id, error="HTTP 500") for each in questions)
+
+    monkeypatch.setattr(evaluation, "evaluate", partial(evaluation.evaluate, asked=broken))
+    line = {"id": "a", "language": "en", "task": "t", "messages": [], "references": ["x"]}
+    (tmp_path / "one.jsonl").write_text(json.dumps(line))
+    words = ("--url", "http://here", "--golden", str(tmp_path), "--out", str(tmp_path / "out"))
+    done = CliRunner().invoke(app, ("evaluate", "v2", *words, "-o", "json"))
+    assert done.exit_code == command.WORSE
+    assert json.loads(done.output)["errors"] == {"a": "HTTP 500"}

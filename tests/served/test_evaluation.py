@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from k8s.cli import app
+from k8s.cli.evaluate import WORSE
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
@@ -102,7 +103,7 @@ def test_a_trial_that_answers_worse_is_refused_and_goes_home(
     bad, digest = worse
     places = ("--url", bad.url, "--against-url", server.url)
 
-    assert tried(controller, digest, questions, *places).exit_code == 1
+    assert tried(controller, digest, questions, *places).exit_code == WORSE
 
     folder = questions.parent / "evaluation"
     assert "eval-exact" in failures(folder)

@@ -1,5 +1,9 @@
 {{- define "glm-road.metadata" -}}
 name: {{ .Values.name | quote }}
+{{ include "glm-road.belonging" . }}
+{{- end }}
+
+{{- define "glm-road.belonging" -}}
 namespace: {{ .Release.Namespace | quote }}
 labels:
   helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
