@@ -24,7 +24,7 @@ from tests.cluster.node import places
 CRD = places.REPOSITORY / "helm/glm-platform/files/modelroad-crd.yaml"
 VERSIONS = ("v1", "v2", "v3", "v4")
 LEASE_S = 3.0
-PATIENCE_S = 120.0  # a busy machine starts a controller in ten seconds
+PATIENCE_S = 300.0  # a busy machine starts a controller in ten seconds, and some tests ten of them
 QUICK = Policy(
     evaluate=Evaluation(required=False, deadline=PATIENCE_S),
     mirror=Mirror(percent=5, duration=1.0, deadline=PATIENCE_S),

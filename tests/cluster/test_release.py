@@ -21,7 +21,7 @@ from tests.cluster.journeys import (
 from tests.cluster.roads import until
 from tests.cluster.stage import Stage, marked, note
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from tests.cluster.roads import (
     version,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 ROLLBACK_S = 1.0
 PHASES = ("Evaluating", "Mirroring", "Canary", "Promoted", "RolledBack")
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
