@@ -20,6 +20,7 @@ _LIVE: Final[tuple[Check, ...]] = (
     checks.client_errors,
     checks.empty_rate,
     checks.verdict_rate,
+    checks.refusal_rate,
     checks.finish_mix,
     checks.length_drift,
     partial(checks.latency, name="ttft-p50", of="ttft", share=0.5),
@@ -32,7 +33,7 @@ _LIVE: Final[tuple[Check, ...]] = (
 
 GATES: Final[dict[Phase, tuple[Check, ...]]] = {
     Phase.EVALUATING: (checks.ready, checks.evaluated),
-    Phase.MIRRORING: (*_LIVE, checks.refusal_rate, checks.similarity),
+    Phase.MIRRORING: (*_LIVE, checks.similarity),
     Phase.CANARY: _LIVE,
 }
 

@@ -18,7 +18,7 @@ _NO_USERS: Final = "/health|/metrics|/ready|/version|/v1/models.*"
 _COUNTS: Final = {
     "finished": ("vllm:request_success_total", "finished_reason"),
     "answered": (f'glm_http_requests_total{{route!~"{_NO_USERS}"}}', "status"),
-    "mirrored": ("glm_mirror_answers_total", "kind"),
+    "answers": ("glm_answers_total", "kind"),
     "screened": ('glm_guard_verdicts_total{side="output"}', "action"),
 }
 _HISTOGRAMS: Final = {

@@ -84,8 +84,8 @@ class Sample:
     blocked: float | None = None
     gpu_memory: float | None = None
     """Share of the fullest GPU in use."""
-    mirrored: Mapping[str, float] = field(default_factory=dict)
-    """Answers to copied requests, by what they were."""
+    answers: Mapping[str, float] = field(default_factory=dict)
+    """Answers that ended, by whether they open with a refusal."""
     similarity: Histogram | None = None
     """Of mirrored answers to the stable version's, 0 to 1."""
 
@@ -114,7 +114,7 @@ class Sample:
 
     @property
     def refused(self) -> Share:
-        return _share_of(self.mirrored, lambda kind: kind == "refused")
+        return _share_of(self.answers, lambda kind: kind == "refused")
 
 
 def _share_of(counts: Mapping[str, float], hit: Callable[[str], bool]) -> Share:

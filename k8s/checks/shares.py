@@ -50,7 +50,7 @@ def verdict_rate(facts: Facts) -> Verdict:
 
 
 def refusal_rate(facts: Facts) -> Verdict:
-    """Mirrored answers that say that they give none, where the policy asks for it."""
+    """Answers that say that they give none, where the policy asks for it."""
     margin = facts.thresholds.refusal_rate
     if margin is None:
         return not_asked("refusal-rate")

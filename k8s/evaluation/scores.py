@@ -11,14 +11,10 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from k8s.evaluation.asking import BLOCKED, Answer
 from k8s.evaluation.golden import Question
+from serve_app.messages import refuses
 
 _PIECE: Final = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_]+", re.UNICODE)
 _SPACE: Final = re.compile(r"\s+")
-REFUSALS: Final = (
-    "i do not know", "i don't know", "i cannot", "i can't", "i am not able", "i'm sorry",
-    "不知道", "无法", "不能回答", "抱歉",
-)  # fmt: skip
-"""How an answer says that it gives none."""
 
 
 class Pieces:
@@ -111,12 +107,6 @@ def right_call(answer: Answer, wanted: Mapping[str, Any]) -> float:
     return float(made == [dict(wanted)])
 
 
-def refuses(text: str) -> float:
-    """Whether an answer says that it gives none."""
-    said = text.lower()
-    return float(any(each in said for each in REFUSALS))
-
-
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
@@ -151,12 +141,12 @@ def score(question: Question, answer: Answer) -> Scores:
 
 def _of_text(question: Question, answer: Answer) -> dict[str, Callable[[], float]]:
     text, right, tongue = answer.text, question.references, question.language
-    willing = max(refuses(each) for each in right)  # where a good answer refuses, one may
+    willing = any(refuses(each) for each in right)  # where a good answer refuses, one may
     return {
         "exact": lambda: exact(text, right),
         f"bleu-{tongue}": lambda: bleu(text, right, tongue),
         f"rouge-l-{tongue}": lambda: rouge_l(text, right),
         f"chrf-{tongue}": lambda: chrf(text, right),
         "not-empty": lambda: float(bool(text.strip())),
-        "not-refused": lambda: float(refuses(text) <= willing),
+        "not-refused": lambda: float(willing or not refuses(text)),
     }

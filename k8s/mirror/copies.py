@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from k8s.evaluation.scores import chrf, refuses
+from k8s.evaluation.scores import chrf
+from serve_app.messages import refuses
 
 _ASKED: Final = ("messages", "model", "tools", "tool_choice", "response_format")
 

@@ -31,7 +31,7 @@ class Thresholds:
     length_drift: float = 0.25
     """Greatest distance between the distributions of answer lengths."""
     refusal_rate: float | None = None
-    """Mirrored answers that refuse, over the stable version's share."""
+    """Answers that refuse, over the stable version's share."""
     similarity: float | None = None
     """Least median chrF (0 to 1) of mirrored answers against the stable version's."""
     gpu_memory: float | None = None

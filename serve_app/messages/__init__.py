@@ -17,6 +17,7 @@ from serve_app.messages.events import (
     ToolDelta,
     Usage,
 )
+from serve_app.messages.refusals import OPENING, refuses
 from serve_app.messages.reports import EngineStats, LaneStats, ModelCard, Serving
 from serve_app.messages.requests import (
     Caller,
@@ -34,6 +35,7 @@ from serve_app.messages.verdicts import ALLOWED, Action, Side, Verdict
 __all__ = [
     "ALLOWED",
     "HOTTEST",
+    "OPENING",
     "UNKNOWN",
     "Action",
     "Caller",
@@ -71,5 +73,6 @@ __all__ = [
     "Urgency",
     "Usage",
     "Verdict",
+    "refuses",
     "texts",
 ]

@@ -21,6 +21,7 @@ from serve_app.telemetry.gpus import GpuCollector
 LABELS = ("model_name", "engine")
 CLASSED = (*LABELS, "lane", "tenant_class")  # what is told by whose it is, too
 _REASONS = (*FinishReason, "abort", "error")
+_KINDS = ("answered", "refused")
 _ENGINE = "0"  # vLLM numbers the engines behind one door; ours are told apart by `replica`
 
 
@@ -48,6 +49,11 @@ class Metrics:
         )
         self.successes = self._counter(
             "vllm:request_success", "Requests that ended, by reason", (*LABELS, "finished_reason")
+        )
+        self.answers = self._counter(
+            "glm_answers",
+            "Answers that ended, by whether they open with a refusal",
+            (*LABELS, "kind"),
         )
         self.ttft = self._histogram(
             "vllm:time_to_first_token_seconds",
@@ -81,13 +87,15 @@ class Metrics:
         self.n = self._histogram("vllm:request_params_n", "Answers asked for", buckets.CHOICES)
 
     def expect(self, model: str) -> None:
-        """Tell every way in which its requests can end, before one did.
+        """Tell every way in which its requests and answers can end, before one did.
 
         Prometheus sees a count that rises, not one that is there for the first time: of a model
         that fails seldom the first failures would be lost.
         """
         for reason in _REASONS:
             self.successes.labels(**labels(model), finished_reason=reason)
+        for kind in _KINDS:
+            self.answers.labels(**labels(model), kind=kind)
 
     def watch(self, model: str, read: Callable[[], EngineStats]) -> None:
         """Export an engine's own numbers, read anew at every scrape."""

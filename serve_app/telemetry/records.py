@@ -7,9 +7,12 @@ from typing import Final
 
 from serve_app.errors import HTTP_ERRORS, EngineFailed, Refused, ServeAppError
 from serve_app.messages import (
+    OPENING,
     UNKNOWN,
     Action,
+    Channel,
     ChatRequest,
+    Delta,
     Echo,
     Event,
     Finish,
@@ -18,6 +21,7 @@ from serve_app.messages import (
     Side,
     Usage,
     Verdict,
+    refuses,
 )
 from serve_app.telemetry.logs import Log, log
 from serve_app.telemetry.metrics import Metrics, labels
@@ -66,6 +70,7 @@ class Record:
         self._ttft_s: float | None = None
         self._first_tokens = 0  # that came with the first text
         self._verdicts: dict[Side, Verdict] = {}
+        self._openings: dict[int, str] = {}  # of each answer under way
         self._unfinished = request.sampling.n
         self._finish: Finish | None = None  # of the choice that ended last
         self._error: BaseException | None = None
@@ -92,6 +97,13 @@ class Record:
         self._usage = event.usage
         if isinstance(event, Finish):
             self._finished(event)
+        elif isinstance(event, Delta) and event.channel is Channel.CONTENT:
+            self._hear(event)
+
+    def _hear(self, delta: Delta) -> None:
+        heard = self._openings.get(delta.choice, "")
+        if len(heard) < OPENING:
+            self._openings[delta.choice] = heard + delta.text
 
     def _spread(self, elapsed_s: float, tokens: int) -> None:
         """Tokens that came together share the time; whose they are is told at the end."""
@@ -100,6 +112,9 @@ class Record:
 
     def _finished(self, finish: Finish) -> None:
         self._unfinished -= 1
+        opening = self._openings.pop(finish.choice, "")[:OPENING]
+        kind = "refused" if refuses(opening) else "answered"
+        self._metrics.answers.labels(**self._labels, kind=kind).inc()
         if not self._unfinished:
             self._finish = finish
         if finish.times is None:

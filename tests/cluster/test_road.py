@@ -111,6 +111,7 @@ def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
         ({"policy": {"gates": {"alpha": 0}}}, "alpha must be from"),
         ({"policy": {"canary": [{"weight": 1, "gates": {"alpha": 0}}]}}, "alpha must be from"),
         ({"policy": {"mirror": {"gates": {"slower": 0.5}}}}, r"mirror\.gates\.slower"),
+        ({"policy": {"canary": [{"weight": 1, "gates": {"similarity": 0.5}}]}}, "in mirror.gates"),
         ({"leave": {"version": "v2", "attempt": 1}}, r"leave\.step"),
         ({"policy": {"keep": 1, "warm": 2}}, "some of those that are kept"),
         ({"policy": {"mirror": {"service": "Not A Name"}}}, r"mirror\.service"),

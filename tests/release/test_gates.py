@@ -17,6 +17,7 @@ QUICK = (0, 50, 30, 10, 6, 3, 1, 0, 0, 0)
 SLOW = (0, 0, 0, 0, 0, 20, 50, 20, 10, 0)
 LENGTHS = (0, 5, 15, 40, 30, 10, 0)
 ALL_PASS: Mapping[str, str] = {}
+UNASKED = {"ready", "restarts", "gpu-memory", "refusal-rate"}  # by the policy, or of no numbers
 
 
 def sample(scale: float = 1.0, **changed: Any) -> Sample:
@@ -111,7 +112,7 @@ def test_a_candidate_may_fail_as_often_as_the_stable_version_does() -> None:
 def test_no_data_at_all_passes_nothing_but_what_needs_none() -> None:
     given = facts(Sample(), stable=Sample(), unseen="Prometheus does not answer")
     waiting = {name for name, each in outcomes(given).items() if each is Outcome.WAIT}
-    assert set(outcomes(given)) - waiting == {"ready", "restarts", "gpu-memory"}
+    assert set(outcomes(given)) - waiting == UNASKED
     assert not [each for each in outcomes(given).values() if each is Outcome.FAIL]
     told = {each.message for each in judge(Phase.CANARY, given)}
     assert "Prometheus does not answer" in told
@@ -119,7 +120,7 @@ def test_no_data_at_all_passes_nothing_but_what_needs_none() -> None:
 
 def test_too_few_requests_are_no_verdict() -> None:
     passed = {name for name, each in outcomes(facts(sample(0.5))).items() if each == "PASS"}
-    assert passed == {"ready", "restarts", "gpu-memory"}
+    assert passed == UNASKED
 
 
 def test_callers_who_hang_up_are_not_counted() -> None:
@@ -174,12 +175,13 @@ def test_mirrored_answers_must_be_near_the_stable_versions() -> None:
         assert told["similarity"] is outcome
 
 
-def test_a_candidate_that_refuses_more_than_the_stable_version_is_refused() -> None:
+@pytest.mark.parametrize("phase", [Phase.MIRRORING, Phase.CANARY])
+def test_a_candidate_that_refuses_more_than_the_stable_version_is_refused(phase: Phase) -> None:
     asked = Thresholds(refusal_rate=0.05)
-    polite = sample(50, mirrored={"answered": 950.0, "refused": 50.0})
+    polite = sample(50, answers={"answered": 950.0, "refused": 50.0})
     for refused, outcome in ((10.0, Outcome.PASS), (100.0, Outcome.FAIL)):
-        mine = sample(2, mirrored={"answered": 200 - refused, "refused": refused})
-        told = outcomes(facts(mine, stable=polite, thresholds=asked), Phase.MIRRORING)
+        mine = sample(2, answers={"answered": 200 - refused, "refused": refused})
+        told = outcomes(facts(mine, stable=polite, thresholds=asked), phase)
         assert told["refusal-rate"] is outcome
 
 

@@ -10,6 +10,7 @@ from serve_app.messages import (
     ALLOWED,
     Action,
     Caller,
+    Channel,
     ChatRequest,
     CompletionRequest,
     Delta,
@@ -262,3 +263,40 @@ def test_a_place_in_the_line_and_an_echo_are_no_first_text() -> None:
     record.sent(Delta("a", Usage(7, 1)))
     record.close()
     assert desk.value("vllm:time_to_first_token_seconds_sum") == 2
+
+
+@pytest.mark.parametrize(
+    ("pieces", "refused"),
+    [
+        (("I'm so", "rry, I ca", "nnot."), 1),
+        (("The capital of France", " is Paris."), 0),
+        (("抱", "歉。"), 1),
+        (("Paris. " * 40, "I cannot say more."), 0),  # only how it opens
+    ],
+)
+def test_answers_that_open_with_a_refusal_are_counted_and_no_text_is_kept(
+    pieces: tuple[str, ...], refused: int
+) -> None:
+    desk = Desk()
+    with capture_logs() as lines:
+        record = desk.records.open(REQUEST)
+        for piece in pieces:
+            record.sent(Delta(piece, Usage(7, 1)))
+        record.sent(Delta("I cannot", Usage(7, 1), channel=Channel.REASONING))
+        record.sent(Finish(FinishReason.STOP, Usage(7, 2)))
+        record.close()
+    assert desk.value("glm_answers_total", kind="refused") == refused
+    assert desk.value("glm_answers_total", kind="answered") == 1 - refused
+    assert not any(piece in str(lines) for piece in pieces)
+
+
+def test_each_of_several_answers_is_counted_for_itself() -> None:
+    desk = Desk()
+    record = desk.records.open(replace(REQUEST, sampling=Sampling(n=2)))
+    for choice, text in ((0, "I do not "), (1, "Paris"), (0, "know.")):
+        record.sent(Delta(text, Usage(7, 1), choice=choice))
+    for choice in (1, 0):
+        record.sent(Finish(FinishReason.STOP, Usage(7, 2), choice=choice))
+    record.close()
+    assert desk.value("glm_answers_total", kind="refused") == 1
+    assert desk.value("glm_answers_total", kind="answered") == 1
