@@ -22,6 +22,8 @@ Wish = Mapping[str, Any]
 def release(road: Road, order: Order) -> Wish:
     """Bring a version on its way."""
     status, name = road.status, order.version.name
+    _known(order.advance_to, plan_of(road.spec.policy))
+    well_formed(order.version)
     _unheld(road, order.override_hold, f"release {name} --override-hold")
     if status.stable is None:
         raise Refused("The road has no stable version yet; wait until its Service is there.")
@@ -34,8 +36,6 @@ def release(road: Road, order: Order) -> Wish:
         )
     if status.kept(name):
         raise Refused(f"{name} was stable before; go back to it: kubectl glm rollback --to {name}")
-    _known(order.advance_to, plan_of(road.spec.policy))
-    well_formed(order.version)
     versions = versions_with(road.spec, order.version)
     _evaluable(road, next(each for each in versions if each.name == name))
     return {

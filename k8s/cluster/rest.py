@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +14,15 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from k8s.errors import Conflict, Refused, Unreachable
+from k8s.road import API_VERSION, GROUP, PLURAL
 
 Json = dict[str, Any]
 
 _TIMEOUT_S: Final = 5.0
 _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_OK, _UNKNOWN, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _INVALID = 300, 401, 403, 404, 409, 422
+_REFUSALS: Final = frozenset(
+    {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
 _MERGE: Final = "application/merge-patch+json"
 
 
@@ -37,11 +41,14 @@ EVENTS: Final = Kind("/api/v1", "events")
 SLICES: Final = Kind("/apis/discovery.k8s.io/v1", "endpointslices")
 LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
 ROUTES: Final = Kind("/apis/gateway.networking.k8s.io/v1", "httproutes")
-ROADS: Final = Kind("/apis/glm-serve.io/v1alpha1", "modelroads")
+ROADS: Final = Kind(f"/apis/{GROUP}/{API_VERSION}", PLURAL)
 
 
 def connect(context: str | None = None, namespace: str | None = None) -> "Rest":
-    """From inside a pod, or as kubectl does; raises Unreachable where there is no cluster."""
+    """From inside a pod, or as kubectl does; raises Unreachable where there is no cluster.
+
+    Refused where the kubeconfig has no such context.
+    """
     made = client.Configuration()
     made.retries = False  # a look that failed is taken again, and soon
     try:
@@ -49,8 +56,8 @@ def connect(context: str | None = None, namespace: str | None = None) -> "Rest":
             config.load_incluster_config(client_configuration=made)
             own = _OWN_NAMESPACE.read_text().strip()
         else:
-            config.load_kube_config(context=context, client_configuration=made)
             own = _namespace_of(context)
+            config.load_kube_config(context=context, client_configuration=made)
     except (config.ConfigException, OSError, YAMLError, TypeError, AttributeError) as error:
         first, *_ = str(error).splitlines() or [type(error).__name__]
         raise Unreachable(f"No cluster is configured ({first}); look at KUBECONFIG.") from error
@@ -59,7 +66,10 @@ def connect(context: str | None = None, namespace: str | None = None) -> "Rest":
 
 def _namespace_of(context: str | None) -> str:
     contexts, active = config.list_kube_config_contexts()
-    chosen = next((each for each in contexts if each["name"] == context), active)
+    known = {each["name"]: each for each in contexts}
+    if context is not None and context not in known:
+        raise Refused(f"No context {context} in the kubeconfig; there is {', '.join(known)}.")
+    chosen = known[context] if context else active
     namespace: str = chosen["context"].get("namespace", "default")
     return namespace
 
@@ -98,7 +108,7 @@ class Rest:
         query = {"watch": "true", "timeoutSeconds": str(seconds)}
         with _translated():
             response = self._send("GET", self._path(kind), None, query, timeout_s=seconds + 5.0)
-            if response.status >= _OK:
+            if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                 raise _error_of(response.status, response.read())
             for line in lines(response.response.stream(amt=None)):
                 event = _read(line)
@@ -123,9 +133,9 @@ class Rest:
         with _translated():
             response = self._send(method, path, body, query or {}, _TIMEOUT_S)
             text = response.read()
-        if response.status == _NOT_FOUND and missing_ok:
+        if response.status == HTTPStatus.NOT_FOUND and missing_ok:
             return None
-        if response.status >= _OK:
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise _error_of(response.status, text)
         return _read(text)
 
@@ -167,11 +177,11 @@ def _error_of(status: int, text: bytes) -> Exception:
         message = str(json.loads(text)["message"])
     except (ValueError, KeyError):
         message = f"the API server said {status}"
-    if status == _CONFLICT:
+    if status == HTTPStatus.CONFLICT:
         return Conflict(message)
-    if status == _UNKNOWN:
+    if status == HTTPStatus.UNAUTHORIZED:
         return Unreachable("The API server does not know you; the kubeconfig's token may be old.")
-    if status in {_INVALID, _FORBIDDEN, _NOT_FOUND}:
+    if status in _REFUSALS:
         return Refused(message)
     return Unreachable(message)
 

@@ -1,5 +1,6 @@
 """The one file that speaks to Kubernetes, over HTTP."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -204,6 +205,24 @@ def test_a_configuration_that_is_none_is_told_in_a_sentence(
         Unreachable, match=r"^No cluster is configured \(.+\); look at KUBECONFIG\.$"
     ):
         connect()
+
+
+def test_a_context_that_there_is_not_is_told_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = [{"name": each, "context": {"cluster": "c", "user": "u"}} for each in ("here", "there")]
+    text = {
+        "contexts": known,
+        "current-context": "here",
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(text))
+    place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(place, str(tmp_path / "config"))
+    with pytest.raises(Refused, match=r"^No context nope in .*; there is here, there\.$"):
+        connect("nope")
+    assert connect("there").namespace == "default"
 
 
 def test_a_server_of_another_tongue_does_not_answer(shelf: Shelf) -> None:

@@ -72,6 +72,13 @@ def test_nonsense_is_refused_before_it_is_written(given: Order, told: str) -> No
         wishes.release(walk.road, given)
 
 
+def test_what_was_typed_is_checked_before_where_the_road_is() -> None:
+    """Else one mends the road first, and is told of a slip of the pen then."""
+    for walk in (Walk(), walk_at("canary-1"), Walk(hold=Pause(by="li"))):
+        with pytest.raises(Refused, match="No step soon"):
+            wishes.release(walk.road, order("v3", advance_to="soon"))
+
+
 def test_a_candidate_that_waits_to_begin_can_be_taken_back() -> None:
     walk = Walk()
     walk.look()
