@@ -41,7 +41,7 @@ cluster-down: $(SETUP)
 
 # Those that bring the cluster down are for a machine where nobody else uses it.
 UP_AND_DOWN := tests/cluster/test_up_and_down.py
-NIGHTLY := $(addprefix tests/cluster/test_,alerts.py candidates.py faults.py leaderless.py operations.py pipeline.py pipeline_fails.py release_ways.py scaling.py)
+NIGHTLY := $(addprefix tests/cluster/test_,alerts.py candidates.py faults.py leaderless.py operations.py pipeline.py pipeline_fails.py release_ways.py scaling.py tools_image.py)
 test-cluster: $(SETUP)
 	$(BIN)/pytest tests/cluster --ignore $(UP_AND_DOWN) $(NIGHTLY:%=--ignore %)
 

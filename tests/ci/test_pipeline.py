@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ci.release.__main__ import STEPS
 from k8s.phases import plan_of
@@ -52,14 +53,26 @@ def needs(job: Job) -> list[dict[str, Any]]:
     return [{"job": each} if isinstance(each, str) else each for each in job.get("needs", [])]
 
 
-def test_gitlabs_own_schema_takes_every_file() -> None:
+def schema_says(*files: Path) -> str:
+    """What is wrong by GitLab's own schema, as SchemaStore has it; nothing if all is well."""
     schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
     check = Path(sys.executable).with_name("check-jsonschema")
-    done = subprocess.run(
-        [check, *schema, MAIN, *included()], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([check, *schema, *files], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
 
-    assert done.returncode == 0, done.stdout + done.stderr
+
+def test_gitlabs_own_schema_takes_every_file() -> None:
+    assert schema_says(MAIN, *included()) == ""
+
+
+def test_gitlabs_own_schema_takes_what_the_files_make_together(tmp_path: Path) -> None:
+    """Every job with what it inherits, as GitLab's *full configuration* shows it."""
+    common = {name: whole()[name] for name in ("stages", "workflow", "variables", "default")}
+    merged = tmp_path / "merged.yml"
+    merged.write_text(yaml.safe_dump({**common, **JOBS}), encoding="utf-8")
+    assert schema_says(merged) == ""
+    merged.write_text(yaml.safe_dump({**common, "broken": {"stage": 7}}), encoding="utf-8")
+    assert "broken" in schema_says(merged)
 
 
 def test_the_main_file_only_names_stages_and_numbered_files() -> None:

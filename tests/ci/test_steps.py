@@ -54,6 +54,16 @@ def adopted(cluster: Cluster) -> Controller:  # noqa: F811
     return made
 
 
+@pytest.fixture
+def retired(adopted: Controller, cluster: Cluster) -> Controller:  # noqa: F811
+    """Of a road that has sent v2 home."""
+    cluster.wish("glm", {"candidate": "v2"}, "test")
+    adopted.reconcile("glm")
+    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
+    adopted.reconcile("glm")
+    return adopted
+
+
 def test_an_image_is_pushed_by_digest_and_its_bill_is_of_the_same_layers(
     desk: Path, programs: Callable[..., Calls]
 ) -> None:
@@ -174,15 +184,11 @@ def releases(*names: str) -> str:
     return json.dumps([{"name": f"glm-{name}", "chart": "glm-model-0.1.0"} for name in names])
 
 
+@pytest.mark.usefixtures("retired")
 def test_what_a_road_has_retired_is_uninstalled_and_forgotten(
-    adopted: Controller,
     cluster: Cluster,  # noqa: F811
     programs: Callable[..., Calls],
 ) -> None:
-    cluster.wish("glm", {"candidate": "v2"}, "test")
-    adopted.reconcile("glm")
-    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
-    adopted.reconcile("glm")
     calls = programs(helm={"list": releases("v1", "v2"), "get values": "{}"})
 
     done = step("keep")
@@ -196,23 +202,19 @@ def test_what_a_road_has_retired_is_uninstalled_and_forgotten(
 
 
 def test_a_version_that_a_rollback_has_chosen_meanwhile_is_not_uninstalled(
-    adopted: Controller,
+    retired: Controller,
     cluster: Cluster,  # noqa: F811
     programs: Callable[..., Calls],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between the plan and the act: somebody releases again what was retired."""
-    cluster.wish("glm", {"candidate": "v2"}, "test")
-    adopted.reconcile("glm")
-    cluster.wish("glm", {"rollbackTo": "v1"}, "test")
-    adopted.reconcile("glm")
     calls = programs(helm={"list": releases("v1", "v2"), "get values": "{}"})
     hold = cluster.road("glm").status.hold.id  # type: ignore[union-attr]
     again = {"candidate": "v2", "attempt": 2, "rollbackTo": None, "liftHold": hold}
 
     def meanwhile(*given: Any) -> Any:
         cluster.wish("glm", again, "test")
-        adopted.reconcile("glm")
+        retired.reconcile("glm")
         return read(*given)
 
     monkeypatch.setattr("ci.release.__main__.read", meanwhile)
