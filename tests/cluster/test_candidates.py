@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from k8s.cli.evaluate import WORSE
 from tests.cluster import candidates, pods, traffic
 from tests.cluster.candidates import Spoilt, questions
 from tests.cluster.journeys import (
@@ -60,7 +61,7 @@ def test_what_answers_worse_is_stopped_by_its_evaluation(
     with using(door) as users:
         send(stage, bad, spoilt.digests[bad])
         code, report = evaluate(stage, road, door, bad, spoilt.digests[bad])
-        assert code == 1, report
+        assert code == WORSE, report
         assert check in failed_checks(stage, bad)
 
     assert told(bad, "evaluate", road, users) == 0
