@@ -1,4 +1,4 @@
-"""A version of a fixed number of workers may grow: until something scales it, none goes."""
+"""A version may begin to grow, or wake: until something scales it, it has the workers it needs."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from tests.cluster.kube import Cluster
 
 NOWHERE = "localhost:5000/glm-serve@sha256:" + "0" * 64  # pods need not run to be counted
 FIXED = {"replicas": {"min": 3, "max": 3}}
-GROWING = {"replicas": {"min": 2, "max": 6}, "autoscaling": {"metrics": "external"}}
+LEAST = 2
+GROWING = {"replicas": {"min": LEAST, "max": 6}, "autoscaling": {"metrics": "external"}}
 
 
 @pytest.fixture
@@ -40,3 +41,15 @@ def test_what_an_autoscaler_has_written_is_its_own(release: Release) -> None:
     release.apply(charts.nano_with_workers("v1", NOWHERE, **GROWING, drain={"notice": 6}))
 
     assert workers(release) == 5
+
+
+def test_a_woken_version_has_its_workers_again(release: Release) -> None:
+    """The autoscaler leaves alone what is at none."""
+    awake = charts.nano_with_workers("v1", NOWHERE, **GROWING)
+    release.apply(awake)
+    release.apply(awake | {"suspended": True})
+    assert workers(release) == 0
+
+    release.apply(awake)
+
+    assert workers(release) >= LEAST

@@ -30,12 +30,17 @@ scaleDown:
     - {type: Pods, value: 1, periodSeconds: 60}
 {{- end }}
 
-{{/* Workers there are, as long as it is helm that has written their number; else empty. */}}
+{{/* Workers to begin with, as long as it is helm that has written their number; else empty. Those there
+     are: but the least number where it was suspended, for no autoscaler begins at none. */}}
 {{- define "glm-model.unscaled" -}}
 {{- $live := lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-worker" (include "glm-model.name" .)) }}
+{{- $ours := false }}
 {{- range dig "metadata" "managedFields" (list) $live }}
 {{- if and (eq .manager "helm") (hasKey (dig "fieldsV1" "f:spec" (dict) .) "f:replicas") }}
-{{- $live.spec.replicas }}
+{{- $ours = true }}
 {{- end }}
+{{- end }}
+{{- if $ours }}
+{{- max (int $live.spec.replicas) (int .Values.replicas.min) }}
 {{- end }}
 {{- end }}
