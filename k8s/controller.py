@@ -125,7 +125,7 @@ class Controller:
         if step is None or status.candidate is None or status.stable is None:
             return None
         evaluating = status.phase is Phase.EVALUATING
-        reading = Reading() if evaluating else self._reading(road, memory, look)
+        reading = Reading() if evaluating else self._reading(observed, memory, look)
         if reading is None:
             return None
         facts = Facts(
@@ -133,29 +133,29 @@ class Controller:
             candidate=reading.samples.get(status.candidate, NOTHING),
             stable=reading.samples.get(status.stable, NOTHING),
             ready=observed.ready.get(status.candidate, 0),
-            restarts=self._restarts(road),
+            restarts=self._restarts(observed),
             evaluation=_evaluation(road, summary),
             looks=_looks(step, road),
             unseen=reading.unseen,
         )
         return judge(status.phase, facts)
 
-    def _reading(self, road: Road, memory: _Memory, look: Look) -> Reading | None:
-        status = road.status
-        if status.candidate is None or status.stable is None or status.step_started_at is None:
+    def _reading(self, observed: Observed, memory: _Memory, look: Look) -> Reading | None:
+        status, started, policy = observed.status, observed.started_at, observed.spec.policy
+        if status.candidate is None or status.stable is None or started is None:
             return None
-        versions = (status.stable, status.candidate)
-        policy = road.spec.policy
-        window_s = look.wall - status.step_started_at - policy.settle
+        window_s = look.wall - started - policy.settle
         if window_s < 0:
             return None
-        return memory.sampler.read(status.transitions, versions, window_s, policy.interval)
+        step = (status.transitions, status.step_started_at)
+        versions = (status.stable, status.candidate)
+        return memory.sampler.read(step, versions, window_s, policy.interval)
 
-    def _restarts(self, road: Road) -> int:
-        status = road.status
-        if status.phase is Phase.EVALUATING or not (status.candidate and status.step_started_at):
+    def _restarts(self, observed: Observed) -> int:
+        status, started = observed.status, observed.started_at
+        if status.phase is Phase.EVALUATING or not (status.candidate and started):
             return 0
-        return self._world.restarts(status.candidate, status.step_started_at)
+        return self._world.restarts(status.candidate, started)
 
     def _route(
         self, road: Road, ready: Mapping[str, int], live: Mapping[str, Any] | None, memory: _Memory

@@ -12,7 +12,7 @@ _OVER = "all checks passed at the last look; one more, and it is over"
 
 def decide(observed: Observed) -> Status:
     """The next status; the same one when nothing has changed. One move at most."""
-    settled = _with(observed, _settled(observed))
+    settled = replace(_with(observed, _settled(observed)), jump=0.0)
     move = next_move(settled)
     if move is not None:
         settled = _with(settled, make(move, settled))
@@ -45,18 +45,20 @@ def _settled(observed: Observed) -> Status:
 
 
 def _clocked(status: Status, observed: Observed) -> Status:
-    """A hold stops the step's clocks; the step begins anew after it, or if they cannot be right.
+    """Under a hold no deadline runs; the step begins anew after it, or if its clock cannot be right.
 
-    A clock that was set is not time that went by: the step moves along with it.
+    A clock that was set is not time that went by: the step moves along with it. Its gate goes on
+    looking under a hold, at all numbers since it began.
     """
+    started, step = observed.started_at, status.current_step()
     if holding(observed) is not None:
-        return replace(status, step_started_at=None, step_deadline=None)
-    started, step = status.step_started_at, status.current_step()
-    if started is not None:
-        started += observed.jump
-    if started is None or started > observed.now:
+        return replace(status, step_started_at=started, step_deadline=None)
+    if started is None or started > observed.now or status.step_deadline is None:
         started = observed.now
-    if started == status.step_started_at or step is None:
+    if step is None or (started, started + step.deadline) == (
+        status.step_started_at,
+        status.step_deadline,
+    ):
         return status
     return replace(status, step_started_at=started, step_deadline=started + step.deadline)
 

@@ -1,6 +1,6 @@
 """Asks for samples beside the loop, so that a slow Prometheus never delays a way back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,16 +37,16 @@ class Sampler:
         self._executor = executor
         self._steady = steady
         self._wake = wake
-        self._question: tuple[int, Future[Reading]] | None = None
+        self._question: tuple[Hashable, Future[Reading]] | None = None
         self._asked_at: float | None = None
 
     def read(
-        self, step: int, versions: tuple[str, ...], window_s: float, every_s: float
+        self, step: Hashable, versions: tuple[str, ...], window_s: float, every_s: float
     ) -> Reading | None:
         """What came in for this step since the last call, if anything; asks anew when it is time.
 
-        `step` is the number of the transition that the step began with: answers to questions of
-        an earlier step are thrown away.
+        `step` tells one step from another, and from itself begun anew: answers to questions of
+        an earlier one are thrown away.
         """
         answer = self._answer(step)
         now = self._steady()
@@ -57,7 +57,7 @@ class Sampler:
             future.add_done_callback(lambda _: self._wake())
         return answer
 
-    def _answer(self, step: int) -> Reading | None:
+    def _answer(self, step: Hashable) -> Reading | None:
         if self._question is None or not self._question[1].done():
             return None
         asked_in, future = self._question

@@ -30,6 +30,12 @@ class Observed:
     def status(self) -> Status:
         return self.road.status
 
+    @property
+    def started_at(self) -> float | None:
+        """When the step began, by the clock as it is set now."""
+        started = self.status.step_started_at
+        return None if started is None else started + self.jump
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:

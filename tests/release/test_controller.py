@@ -6,9 +6,9 @@ import pytest
 
 from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
-from k8s.road import Outcome, Phase, Policy
+from k8s.road import Outcome, Pause, Phase, Policy
 from tests.release.roads import road_of
-from tests.release.worlds import HEALTHY, SICK, Crash, Town
+from tests.release.worlds import HEALTHY, SICK, Crash, Later, Town
 
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
 
@@ -262,6 +262,40 @@ def test_an_answer_of_prometheus_to_an_earlier_step_is_thrown_away(town: Town) -
     town.world.measured["v2"] = HEALTHY
     town.world.wish(rollback_to="v1")
     assert town.look().message.endswith("asked for v1")
+
+
+@pytest.mark.parametrize("step", ["mirror", "canary-1", "canary-50"])
+def test_under_a_persons_hold_a_sick_candidate_is_still_sent_home(town: Town, step: str) -> None:
+    at(town, step).world.wish(hold=Pause(reason="lunch", by="li"))
+    town.look(after=10_000)
+    assert town.world.resource.status.step == step
+    town.world.measured["v2"] = SICK
+    town.look(after=60)
+    assert town.look(after=60).phase is Phase.ROLLED_BACK
+    assert town.world.shares == {"v1": 100}
+
+
+def test_a_step_that_begins_anew_after_a_hold_is_not_judged_by_what_was_asked_before(
+    town: Town,
+) -> None:
+    at(town, "canary-1").world.wish(hold=Pause(reason="lunch", by="li"))
+    town.look(after=60)
+    town.world.measured["v2"] = SICK
+    town.executor = slow = Later()
+    town.start()
+    town.look(after=60)
+    town.world.wish(hold=None)
+    town.look()
+    slow.work()
+    assert town.look(after=1).step == "canary-1"
+
+
+def test_the_gate_looks_no_further_back_than_the_step_though_the_clock_was_set(town: Town) -> None:
+    at(town, "canary-10").look(after=20)
+    town.world.windows.clear()
+    town.set_forward = 7200.0
+    town.look(after=60)
+    assert town.world.windows == [pytest.approx(80.0)]
 
 
 def test_at_rest_a_look_writes_nothing(town: Town) -> None:

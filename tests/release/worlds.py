@@ -1,9 +1,10 @@
 """A cluster in memory: it keeps what an API server keeps, and refuses what one refuses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from k8s.clocks import Clocks
@@ -52,6 +53,7 @@ class World:
     restarted: dict[str, float] = field(default_factory=dict)  # when a container last began again
     broken: set[str] = field(default_factory=set)
     writes: list[str] = field(default_factory=list)
+    windows: list[float] = field(default_factory=list)  # that numbers were asked for, in seconds
     revision: int = 0
 
     def _reach(self, what: str) -> None:
@@ -122,8 +124,9 @@ class World:
     def note(self, _road: Road, reason: str, _message: str) -> None:
         self.notes.append(reason)
 
-    def samples(self, versions: tuple[str, ...], _window_s: float) -> Mapping[str, Sample]:
+    def samples(self, versions: tuple[str, ...], window_s: float) -> Mapping[str, Sample]:
         self._reach("prometheus")
+        self.windows.append(window_s)
         return {each: self.measured.get(each, HEALTHY) for each in versions}
 
     @property
@@ -144,6 +147,22 @@ class AtOnce(Executor):
         return future
 
 
+class Later(Executor):
+    """Does what it was given when it is told to."""
+
+    def __init__(self) -> None:
+        self._given: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._given.append((future, partial(fn, *args, **kwargs)))
+        return future
+
+    def work(self) -> None:
+        for future, task in self._given:
+            future.set_result(task())
+
+
 class Town:
     """A world, a controller in it that may die and come back, and a clock turned by hand."""
 
@@ -151,6 +170,7 @@ class Town:
         self.world = world or World()
         self.now = NOW
         self.set_forward = 0.0
+        self.executor: Executor = AtOnce()
         self.start()
 
     def start(self, fault: Fault | None = None) -> None:
@@ -158,7 +178,7 @@ class Town:
         clocks = Clocks(lambda: self.now + self.set_forward, lambda: self.now)
 
         def sampler() -> Sampler:
-            return Sampler(self.world, AtOnce(), lambda: self.now, lambda: None)
+            return Sampler(self.world, self.executor, lambda: self.now, lambda: None)
 
         given = {} if fault is None else {"fault": fault}
         self.controller = Controller(self.world, sampler, clocks, **given)
