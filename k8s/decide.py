@@ -45,7 +45,7 @@ def _settled(observed: Observed) -> Status:
 
 
 def _clocked(status: Status, observed: Observed) -> Status:
-    """Under a hold no deadline runs; the step begins anew after it, or if its clock cannot be right.
+    """Under a hold no deadline runs; after it, or if its clock cannot be right, a step begins anew.
 
     A clock that was set is not time that went by: the step moves along with it. Its gate goes on
     looking under a hold, at all numbers since it began.

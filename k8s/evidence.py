@@ -8,6 +8,8 @@ that chance on the stable side never refuses a candidate.
   A percentile is a share as well: if at most 5 % may be over some bound, then more than 5 % over it
   means a p95 over it. No distribution is assumed, and the long tails of latency do no harm.
 - The bound of a percentile is the stable version's, taken by order statistics (binomial again).
+- What is counted is answers. Tokens of one answer are slow together, so the times between them
+  prove no more than as many answers.
 - Mixes of reasons are compared by chi-squared, distributions of lengths by Kolmogorov-Smirnov on
   the buckets, which makes it careful: it sees a difference too small, never too large. Both refuse
   only what is also large, for with many requests every difference is significant.
@@ -17,6 +19,7 @@ that its deadline leaves time for (Bonferroni), so that it holds for the whole s
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -69,10 +72,16 @@ def mixes_differ(one: Sequence[float], other: Sequence[float], alpha: float) -> 
     return bool(stats.chi2_contingency(table).pvalue < alpha)
 
 
+def comparable(one: Histogram, other: Histogram) -> Sequence[float]:
+    """Bounds that both have; a version may count in other buckets than the one before it."""
+    return sorted(bound for bound in {*one.bounds} & {*other.bounds} if isfinite(bound))
+
+
 def distance(one: Histogram, other: Histogram) -> float:
     """Greatest difference between the two cumulative shares (Kolmogorov-Smirnov's D)."""
-    shares = [np.array(each.cumulative()) / each.total for each in (one, other)]
-    return float(np.abs(shares[0] - shares[1]).max())
+    bounds = comparable(one, other)
+    shares = [np.array(each.up_to_each(bounds)) / each.total for each in (one, other)]
+    return float(np.abs(shares[0] - shares[1]).max(initial=0.0))
 
 
 def distributions_differ(one: Histogram, other: Histogram, alpha: float) -> bool:

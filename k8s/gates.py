@@ -25,9 +25,10 @@ _LIVE: Final[tuple[Check, ...]] = (
     checks.length_drift,
     partial(checks.latency, name="ttft-p50", of="ttft", share=0.5),
     partial(checks.latency, name="ttft-p95", of="ttft", share=0.95),
-    partial(checks.latency, name="itl-p50", of="itl", share=0.5),
-    partial(checks.latency, name="itl-p99", of="itl", share=0.99),
+    partial(checks.latency, name="itl-p50", of="gaps", share=0.5),
+    partial(checks.latency, name="itl-p99", of="gaps", share=0.99),
     partial(checks.latency, name="time-per-token", of="tpot", share=0.5),
+    checks.slow_answers,
     checks.gpu_memory,
 )
 

@@ -50,8 +50,15 @@ class Histogram:
             below, low = below + count, high if math.isfinite(high) else low
         return low
 
-    def cumulative(self) -> Sequence[float]:
-        return list(accumulate(self.counts))
+    def up_to_each(self, bounds: Sequence[float]) -> Sequence[float]:
+        """Cumulative counts at some of its own bounds."""
+        sums = dict(zip(self.bounds, accumulate(self.counts), strict=True))
+        return [sums[each] for each in bounds]
+
+    def at_most(self, total: float) -> "Histogram":
+        """The same law, resting on no more than so many."""
+        share = min(total / self.total, 1.0) if self.total else 1.0
+        return Histogram(self.bounds, tuple(share * each for each in self.counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,9 @@ class Sample:
     """Requests of users, by HTTP status."""
     ttft: Histogram | None = None
     itl: Histogram | None = None
+    """Time between two tokens, of all of them."""
     tpot: Histogram | None = None
+    """Mean of those of an answer."""
     lengths: Histogram | None = None
     """Generated tokens of an answer."""
     screened: float | None = None
@@ -101,6 +110,11 @@ class Sample:
     def answered_with(self, hundred: str) -> Share:
         """Answers whose status begins so: `4` is 4xx."""
         return _share_of(self.answered, lambda status: status.startswith(hundred))
+
+    @property
+    def gaps(self) -> Histogram | None:
+        """`itl`, resting on answers: tokens of one are slow together, so they prove no more."""
+        return None if self.itl is None else self.itl.at_most(self.requests)
 
     @property
     def empty(self) -> Share:

@@ -5,7 +5,7 @@ beyond its limit. All else is WAIT: no data, too little, or a number beyond its 
 be chance; the step's deadline ends it.
 """
 
-from k8s.checks.distributions import finish_mix, latency, length_drift, similarity
+from k8s.checks.distributions import finish_mix, latency, length_drift, similarity, slow_answers
 from k8s.checks.facts import Facts
 from k8s.checks.held import HELD_TO
 from k8s.checks.shares import (
@@ -34,6 +34,7 @@ __all__ = [
     "samples",
     "server_errors",
     "similarity",
+    "slow_answers",
     "success_rate",
     "verdict_rate",
 ]

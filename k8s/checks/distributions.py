@@ -1,16 +1,22 @@
 """Checks of distributions: how long a candidate takes, how its answers end, what they are like."""
 
+from typing import Final
+
 from k8s.checks.facts import Facts, not_asked, outcome, unknown
 from k8s.evidence import (
+    comparable,
     distance,
     distributions_differ,
     mixes_differ,
     surely_over,
     total_variation,
     upper_quantile,
+    upper_share,
 )
 from k8s.road import Verdict
 from k8s.samples import Histogram
+
+_MORE_SLOW: Final = 0.05  # of all answers; `slower` is what a policy sets
 
 
 def latency(facts: Facts, *, name: str, of: str, share: float) -> Verdict:
@@ -34,6 +40,30 @@ def latency(facts: Facts, *, name: str, of: str, share: float) -> Verdict:
     )
 
 
+def slow_answers(facts: Facts) -> Verdict:
+    """Answers beyond what their median may be, over the stable version's share of such ones.
+
+    Where half of the answers must be slow to prove a median, a few prove this: one user in a
+    hundred need not wait for the proof of fifteen.
+    """
+    mine, theirs = facts.candidate.tpot, facts.stable.tpot
+    if mine is None or theirs is None or not mine.total or not theirs.total:
+        return unknown(facts, "slow-answers")
+    bound = facts.thresholds.slower * max(upper_quantile(theirs, 0.5), theirs.quantile(0.5))
+    slow, own = mine.over(bound), theirs.over(bound)
+    allowed = upper_share(own, theirs.total) + _MORE_SLOW
+    failed = surely_over(slow, mine.total, allowed, facts.alpha)
+    return Verdict(
+        check="slow-answers",
+        outcome=outcome(facts, mine.total, failed=failed, beyond=False),
+        message=f"{slow / mine.total:.2%} take over {_ms(bound)} a token, {allowed:.2%} may",
+        candidate=slow / mine.total,
+        stable=own / theirs.total,
+        limit=allowed,
+        samples=round(mine.total),
+    )
+
+
 def finish_mix(facts: Facts) -> Verdict:
     """How answers end: a model that never stops, or always calls a tool, shows here."""
     reasons = sorted(facts.candidate.finished.keys() | facts.stable.finished.keys())
@@ -53,6 +83,8 @@ def length_drift(facts: Facts) -> Verdict:
     mine, theirs = facts.candidate.lengths, facts.stable.lengths
     if not mine or not theirs or not mine.total or not theirs.total:
         return unknown(facts, "length-drift")
+    if not comparable(mine, theirs):
+        return unknown(facts, "length-drift", "the two versions count lengths in other buckets")
     apart, limit = distance(mine, theirs), facts.thresholds.length_drift
     differ = distributions_differ(mine, theirs, facts.alpha)
     return _drift(facts, "length-drift", apart, limit, mine.total, differ=differ)

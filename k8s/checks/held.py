@@ -19,6 +19,7 @@ HELD_TO: Final[Mapping[str, str]] = MappingProxyType(
         "itl-p50": "slower",
         "itl-p99": "slower",
         "time-per-token": "slower",
+        "slow-answers": "slower",
         "gpu-memory": "gpu_memory",
         "refusal-rate": "refusal_rate",
         "similarity": "similarity",

@@ -13,7 +13,7 @@ class Thresholds:
     """What gates hold a candidate to; rates from 0 to 1."""
 
     min_requests: int = 100
-    """Of the candidate, before any of its numbers is judged."""
+    """Of the candidate, before any of its numbers passes; proof that it is worse needs no least."""
     alpha: float = 0.01
     """Chance, per step and check, to refuse a candidate that is no worse."""
     success_rate: float = 0.99

@@ -46,10 +46,8 @@ def awaits_leave(observed: Observed) -> bool:
 
 def _unfinished(observed: Observed) -> str | None:
     status, step = observed.status, observed.status.current_step()
-    if step is None or status.step_started_at is None:
-        return "no step is under way"
-    if status.step_deadline is None:
-        return "its time does not run"
+    if step is None or status.step_started_at is None or status.step_deadline is None:
+        return "no step's time runs"
     if not observed.ready.get(status.candidate or ""):
         return f"nobody answers behind {service_of(status.candidate or '')} yet"
     if status.judged != status.step or not status.verdicts:

@@ -30,6 +30,7 @@ from tests.cluster.traffic import Traffic
 pytestmark = pytest.mark.timeout(1200)
 
 SCORED = {"percent": 50, "duration": "10s", "deadline": "3m", "service": "glm-scorer"}
+SLOW = {"itl-p50", "slow-answers", "time-per-token"}
 BROKEN = {"success-rate", "server-errors"}  # the model's own count, and that of the door
 CAPPED = 200  # the upper bound of the bucket with 128, to which copies are cut
 
@@ -69,7 +70,7 @@ def test_what_answers_worse_is_stopped_by_its_evaluation(
 
 
 @pytest.mark.parametrize(
-    ("bad", "checks"), [("silent", {"empty-rate"}), ("slow", {"itl-p50"}), ("brittle", BROKEN)]
+    ("bad", "checks"), [("silent", {"empty-rate"}), ("slow", SLOW), ("brittle", BROKEN)]
 )
 def test_what_nobody_evaluated_is_stopped_by_copies_of_what_users_ask(
     stage: Stage, spoilt: Spoilt, door: str, bad: str, checks: set[str]
@@ -98,7 +99,7 @@ def test_what_refuses_all_that_the_stable_version_answers_is_stopped(
     assert users.faults() == []
 
 
-@pytest.mark.parametrize(("bad", "checks"), [("slow", {"itl-p50"}), ("brittle", BROKEN)])
+@pytest.mark.parametrize(("bad", "checks"), [("slow", SLOW), ("brittle", BROKEN)])
 def test_what_was_neither_evaluated_nor_mirrored_meets_one_user_in_a_hundred(
     stage: Stage, spoilt: Spoilt, door: str, bad: str, checks: set[str]
 ) -> None:

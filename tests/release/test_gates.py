@@ -98,6 +98,34 @@ def test_a_candidate_that_breaks_is_refused_before_it_has_enough_requests() -> N
     assert outcomes(facts(broken))["success-rate"] is Outcome.FAIL
 
 
+def test_one_slow_answer_of_many_tokens_is_no_proof() -> None:
+    """All of its tokens are slow together: they prove no more than one answer does."""
+    alike = Histogram(BOUNDS, (0, 9800, 0, 0, 0, 0, 200, 0, 0, 0))  # every fiftieth answer is slow
+    one_of_ten = Histogram(BOUNDS, (0, 1800, 0, 0, 0, 0, 200, 0, 0, 0))
+    given = facts(
+        sample(0.1, itl=one_of_ten, tpot=one_of_ten.at_most(10)),
+        stable=sample(itl=alike, tpot=alike.at_most(100)),
+    )
+    assert Outcome.FAIL not in outcomes(given).values()
+
+
+def test_four_answers_that_are_all_slow_are_proof() -> None:
+    slow = Histogram(BOUNDS, (0, 0, 0, 0, 0, 0, 4, 0, 0, 0))
+    steady = Histogram(BOUNDS, (100, 200, 0, 0, 0, 0, 0, 0, 0, 0))
+    given = facts(sample(0.04, tpot=slow), stable=sample(3, tpot=steady), looks=300)
+    failed = {name for name, each in outcomes(given).items() if each is Outcome.FAIL}
+    assert failed == {"slow-answers"}
+
+
+def test_lengths_in_other_buckets_are_compared_where_both_have_a_bound() -> None:
+    finer = Histogram((1.0, 3.0, 5.0, 7.0, 20.0, float("inf")), (0, 10, 30, 70, 90, 0))
+    longer = Histogram((1.0, 3.0, 5.0, 7.0, 20.0, float("inf")), (0, 0, 0, 0, 10, 190))
+    other = Histogram((8.0, float("inf")), (100, 100))
+    seen = [outcomes(facts(sample(2, lengths=each)))["length-drift"] for each in (finer, longer)]
+    assert seen == [Outcome.PASS, Outcome.FAIL]
+    assert outcomes(facts(sample(2, lengths=other)))["length-drift"] is Outcome.WAIT
+
+
 def test_two_bad_minutes_of_a_good_candidate_wait() -> None:
     unlucky = sample(2, finished={"stop": 180.0, "length": 17.0, "error": 3.0})
     assert outcomes(facts(unlucky))["success-rate"] is Outcome.WAIT
