@@ -128,7 +128,7 @@ def _numbers(road: Road) -> dict[str, Any]:
     status = render_status(road.status)
     return {
         "weights": status["weights"],
-        "verdicts": status["verdicts"],
+        "verdicts": status["decidedOn"],
         "evaluationDigest": road.status.evaluation_digest,
     }
 

@@ -165,7 +165,11 @@ def _told(status: Status, move: Move, observed: Observed) -> Status:
         generation=observed.road.generation,
     )
     return replace(
-        status, transitions=number, history=_latest((*status.history, line)), message=move.message
+        status,
+        transitions=number,
+        history=_latest((*status.history, line)),
+        decided_on=status.verdicts,
+        message=move.message,
     )
 
 

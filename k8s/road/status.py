@@ -170,6 +170,8 @@ class Status:
     verdicts: tuple[Verdict, ...] = ()
     judged: str | None = None
     """The step that the verdicts are of."""
+    decided_on: tuple[Verdict, ...] = ()
+    """Those that the last transition was made with, for the ledger."""
     evaluation_digest: str = ""
     stables: tuple[Stable, ...] = ()
     """Newest first; the first one is `stable`."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from k8s.errors import BrokenLedger
 from k8s.ledger import Record, complete, missing, read, verify
+from k8s.road import Outcome, Verdict
 from tests.release.roads import Walk, digest_of
 
 
@@ -32,6 +33,14 @@ def test_a_release_is_written_down_step_by_step() -> None:
         {"version": "v1", "weight": 90},
         {"version": "v2", "weight": 10},
     ]
+
+
+def test_a_record_that_comes_late_tells_the_verdicts_of_its_own_step() -> None:
+    walk = Walk().to("canary-10")
+    at_once = records(walk)[-1]
+    walk.look((Verdict(check="samples", outcome=Outcome.WAIT, message="5 of 100 requests"),))
+    assert at_once.body["verdicts"]
+    assert records(walk)[-1].body["verdicts"] == at_once.body["verdicts"]
 
 
 def test_what_is_written_is_not_written_again() -> None:
