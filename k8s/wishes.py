@@ -29,11 +29,7 @@ def release(road: Road, order: Order) -> Wish:
         raise Refused("The road has no stable version yet; wait until its Service is there.")
     if name == status.stable:
         raise Refused(f"{name} is the stable version already.")
-    if status.under_way:
-        raise Refused(
-            f"{status.candidate} is under way ({status.step}). Wait for its end, or abort it: "
-            "kubectl glm abort"
-        )
+    _alone(road, name)
     if status.kept(name):
         raise Refused(f"{name} was stable before; go back to it: kubectl glm rollback --to {name}")
     versions = versions_with(road.spec, order.version)
@@ -48,6 +44,16 @@ def release(road: Road, order: Order) -> Wish:
         "rollbackTo": None,
         **({"liftHold": order.override_hold} if order.override_hold else {}),
     }
+
+
+def _alone(road: Road, name: str) -> None:
+    """One release at a time; the same one may be asked for again until it begins."""
+    status, asked = road.status, asked_for(road)
+    if status.under_way or asked not in {None, name}:
+        place = status.step if status.under_way else "it waits to begin"
+        raise Refused(
+            f"{asked} is under way ({place}). Wait for its end, or abort it: kubectl glm abort"
+        )
 
 
 def _evaluable(road: Road, version: Version) -> None:

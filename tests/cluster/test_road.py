@@ -150,6 +150,15 @@ def test_a_second_pipeline_is_told_of_the_first(walked: Road) -> None:
         walked.wish(candidate="v3")
 
 
+def test_a_second_pipeline_is_told_of_a_first_at_which_nobody_has_looked(laid: Road) -> None:
+    laid.wish(candidate="v2")
+    with pytest.raises(Refused, match="another release waits to begin"):
+        laid.wish(candidate="v3")
+    laid.wish(candidate="v2", requestedBy="the same once more")
+    laid.wish(candidate=None)
+    laid.wish(candidate="v3")
+
+
 def test_a_route_that_somebody_edited_follows_the_road_again(walked: Road) -> None:
     patch = json.dumps(
         [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]

@@ -128,6 +128,28 @@ def test_a_second_release_is_told_of_the_first() -> None:
         wishes.release(walk_at("canary-1").road, order("v3"))
 
 
+def test_a_second_release_is_told_of_the_first_before_anybody_has_looked_at_it() -> None:
+    walk = Walk()
+    walk.look()
+    walk.wish(candidate="v2")
+    with pytest.raises(Refused, match=r"v2 is under way \(it waits to begin\)"):
+        wishes.release(walk.road, order("v3"))
+    assert wishes.release(walk.road, order("v2"))["candidate"] == "v2", "the same once more"
+    walk.wish(candidate=wishes.abort(walk.road, "li")["candidate"])
+    assert wishes.release(walk.road, order("v3"))["candidate"] == "v3"
+
+
+def test_a_release_that_is_over_bars_no_other() -> None:
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2")
+    assert wishes.release(walk.road, order("v3"))["candidate"] == "v3"
+    walk.wish(rollback_to="v1").look()
+    assert walk.status.hold is not None
+    wish = wishes.release(walk.road, order("v3", override_hold=walk.status.hold.id))
+    assert wish["candidate"] == "v3"
+
+
 def test_a_refused_version_is_tried_again_only_when_told_to() -> None:
     walk = walk_at("canary-1")
     walk.look(FAILED)
