@@ -1,6 +1,7 @@
 """The status as Kubernetes' tools and a reader of `kubectl get` want it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from k8s.road import Condition, Outcome, Role, Spec, Status, VersionState
@@ -8,6 +9,10 @@ from k8s.rules import Observed, awaits_leave, holding
 
 AWAITING_LEAVE: Final = "AwaitingLeave"
 """The step is over, yet `advanceTo` or its own hold lets no further one begin."""
+
+ROUTED: Final = "Routed"
+"""Every gateway that the road names has taken its route."""
+_VALUES: Final = MappingProxyType({True: "True", False: "False", None: "Unknown"})
 
 
 def versions_of(status: Status, spec: Spec, ready: Mapping[str, int]) -> tuple[VersionState, ...]:
@@ -39,17 +44,16 @@ def role_of(status: Status, spec: Spec, version: str) -> Role:
 def conditions_of(observed: Observed) -> tuple[Condition, ...]:
     """In Kubernetes' manner, a time changes only with its status."""
     status = observed.status
-    now_true = {
+    now_true: dict[str, bool | None] = {
         "Ready": bool(status.stable and observed.ready.get(status.stable)),
         "Progressing": status.under_way,
         "GatesPassing": bool(status.verdicts)
         and all(each.outcome is Outcome.PASS for each in status.verdicts),
         "Held": holding(observed) is not None,
         AWAITING_LEAVE: status.under_way and awaits_leave(observed),
+        ROUTED: observed.routed,
     }
-    return tuple(
-        _condition(observed, kind, "True" if yes else "False") for kind, yes in now_true.items()
-    )
+    return tuple(_condition(observed, kind, _VALUES[yes]) for kind, yes in now_true.items())
 
 
 def _condition(observed: Observed, kind: str, value: str) -> Condition:

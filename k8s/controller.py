@@ -22,7 +22,7 @@ from k8s.ledger import Record, missing
 from k8s.phases import thresholds_of
 from k8s.reports import Summary
 from k8s.road import Phase, Road, Status, Step, Transition, Verdict
-from k8s.road.route import named, render_route
+from k8s.road.route import is_taken, named, render_route
 from k8s.rules import Observed
 from k8s.sampler import Reading, Sampler
 from k8s.samples import NOTHING
@@ -68,7 +68,11 @@ class Controller:
         memory = self._remembered(road)
         ready = self._world.ready(named(road))
         look = self._clocks.look()
-        decided = self._decided(road, ready, memory, look)
+        routed = None if live is None else is_taken(live)
+        observed = Observed(
+            road=road, ready=ready, now=look.wall, routed=routed, jump=jump(memory.look, look)
+        )
+        decided = self._decided(observed, memory, look)
         moved = decided.transitions > road.status.transitions
         if decided != road.status:
             road = self._world.write_status(road, decided)
@@ -92,13 +96,12 @@ class Controller:
         if moved:
             self._fault(f"{road.status.phase}:{act}")
 
-    def _decided(self, road: Road, ready: Mapping[str, int], memory: _Memory, look: Look) -> Status:
+    def _decided(self, observed: Observed, memory: _Memory, look: Look) -> Status:
         """Ways back are looked for first: they wait for no report, no pods and no numbers."""
-        observed = Observed(road=road, ready=ready, now=look.wall, jump=jump(memory.look, look))
         urgent = decide(observed)
-        if urgent.transitions > road.status.transitions:
+        if urgent.transitions > observed.status.transitions:
             return urgent
-        summary = self._summary(road)
+        summary = self._summary(observed.road)
         report = self._report(observed, memory, look, summary)
         digest = summary.digest if summary else ""
         return decide(replace(observed, report=report, evaluation_digest=digest))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from k8s.conditions import conditions_of, versions_of
 from k8s.moves import make
 from k8s.road import Status
+from k8s.road.route import service_of
 from k8s.rules import Observed, holding, next_move, not_startable, waiting_for
 
 _OVER = "all checks passed at the last look; one more, and it is over"
@@ -63,12 +64,23 @@ def _clocked(status: Status, observed: Observed) -> Status:
     return replace(status, step_started_at=started, step_deadline=started + step.deadline)
 
 
+def _deserted(stable: str, observed: Observed) -> str:
+    service = service_of(stable)
+    there = stable in observed.ready
+    lost = f"nobody answers behind {service}" if there else f"the Service {service} is gone"
+    living = [each.version for each in observed.status.stables if observed.ready.get(each.version)]
+    way = f"kubectl glm rollback --to {living[0]}" if living else "no other kept version answers"
+    return f"{lost}, so users get errors; {way}"
+
+
 def _message(observed: Observed) -> str:
     """One sentence on why nothing moves."""
     status = observed.status
     held = holding(observed)
     if status.stable is None:
         return f"the Service of {observed.spec.stable} is not there yet"
+    if not observed.ready.get(status.stable):
+        return _deserted(status.stable, observed)
     if status.under_way:
         return held or f"{status.step}: {waiting_for(observed) or _OVER}"
     if observed.spec.candidate in {None, status.stable}:

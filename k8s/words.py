@@ -6,6 +6,7 @@ from typing import Final
 from pydantic.alias_generators import to_camel
 
 from k8s.checks import HELD_TO
+from k8s.conditions import ROUTED
 from k8s.phases import thresholds_of
 from k8s.road import Outcome, Phase, Road, Status, Verdict
 from k8s.road.spec import PROMOTED
@@ -45,6 +46,11 @@ def _where(status: Status) -> Iterator[str]:
         return
     shares = ", ".join(f"{each.version} {each.weight} %" for each in status.weights)
     yield f"{status.phase}: {shares}."
+    if any(each.type == ROUTED and each.status == "False" for each in status.conditions):
+        yield (
+            "No traffic comes: a gateway that spec.parentRefs names has not taken the route "
+            "(kubectl describe httproute)."
+        )
     if status.history:
         last = status.history[-1]
         by = f", asked by {last.by}" if last.by else ""

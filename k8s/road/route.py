@@ -56,6 +56,16 @@ def _weights(road: Road, routable: Collection[str]) -> dict[str, int]:
     return weights
 
 
+def is_taken(live: Mapping[str, Any]) -> bool:
+    """Whether every gateway that a route names has accepted it."""
+    said = live.get("status", {}).get("parents", [])
+    accepted = [
+        any(each["type"] == "Accepted" and each["status"] == "True" for each in one["conditions"])
+        for one in said
+    ]
+    return all(accepted) and len(said) >= len(live["spec"]["parentRefs"])
+
+
 def named(road: Road) -> tuple[str, ...]:
     """The spec's versions, and those that may still have users though the spec has dropped them."""
     status = road.status

@@ -19,6 +19,8 @@ class Observed:
     """The gate's answer for the current step; None when it was not asked."""
     evaluation_digest: str = ""
     """Of the candidate's report."""
+    routed: bool | None = None
+    """Whether every gateway that the route names has taken it; None while there is no route."""
     jump: float = 0.0
     """Seconds by which the clock was set forward since the last look; negative for back."""
 

@@ -1,7 +1,10 @@
 """The road's own object, and the route by hand where there is no controller."""
 
+import re
+import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.chart import helm
@@ -65,3 +68,30 @@ def test_a_version_of_no_weight_stays_reachable_by_its_name() -> None:
 
     assert [each["weight"] for each in rules[0]["backendRefs"]] == [0, 100]
     assert len(rules) == 3
+
+
+def upgraded(folder: Path, users: str, *arguments: str) -> str:
+    """What helm says to an upgrade of a road whose users are on that version; nothing if it does.
+
+    There is no cluster to look into: the chart's copy finds a file.
+    """
+    copy = shutil.copytree(helm.chart("glm-road"), folder / "glm-road")
+    (copy / "live.yaml").write_text(yaml.safe_dump({"status": {"stable": users}}), encoding="utf-8")
+    road = copy / "templates" / "modelroad.yaml"
+    looked = re.sub(r"lookup .*(?= }})", '.Files.Get "live.yaml" | fromYaml', road.read_text())
+    road.write_text(looked, encoding="utf-8")
+    return helm.run("template", "glm-road", str(copy), "--is-upgrade", *arguments).stderr
+
+
+@pytest.mark.parametrize("arguments", [("stable=v2",), ("stable=v1", "candidate=v2")])
+def test_an_upgrade_that_knows_where_users_are_goes_through(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    given = (f"--set={each}" for each in arguments)
+    assert upgraded(tmp_path, "v2", *given) == ""
+
+
+def test_an_upgrade_with_a_stable_version_of_yesterday_moves_nobody(tmp_path: Path) -> None:
+    """A policy was to be changed, and everybody went back to the version of the first install."""
+    told = upgraded(tmp_path, "v2", "--set=stable=v1")
+    assert "users are on v2, and stable is v1: --set stable=v2 leaves them there" in told

@@ -112,6 +112,16 @@ def test_a_sick_candidate_is_sent_home_by_the_named_check(walked: Road) -> None:
         ({"policy": {"canary": [{"weight": 1, "gates": {"alpha": 0}}]}}, "alpha must be from"),
         ({"policy": {"mirror": {"gates": {"slower": 0.5}}}}, r"mirror\.gates\.slower"),
         ({"policy": {"canary": [{"weight": 1, "gates": {"similarity": 0.5}}]}}, "in mirror.gates"),
+        (
+            {"policy": {"canary": [{"weight": 1, "hold": True}]}},
+            "a step with a hold needs a deadline",
+        ),
+        (
+            {"policy": {"mirror": {"percent": 0, "hold": True, "deadline": "12h"}}},
+            "there is no mirror step to hold",
+        ),
+        ({"parentRefs": []}, "parentRefs"),
+        ({"parentRefs": None}, "parentRefs"),
         ({"leave": {"version": "v2", "attempt": 1}}, r"leave\.step"),
         ({"policy": {"keep": 1, "warm": 2}}, "some of those that are kept"),
         ({"policy": {"mirror": {"service": "Not A Name"}}}, r"mirror\.service"),

@@ -7,6 +7,7 @@ import pytest
 from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
 from k8s.road import Outcome, Pause, Phase, Policy
+from k8s.words import why
 from tests.release.roads import road_of
 from tests.release.worlds import HEALTHY, SICK, Crash, Later, Town
 
@@ -249,6 +250,16 @@ def test_a_new_version_gets_its_pinned_rule_and_nobody_is_blamed(town: Town) -> 
     assert town.world.notes == []
     pinned = [rule["backendRefs"][0]["name"] for rule in town.world.http_route["spec"]["rules"]]
     assert "glm-v5" in pinned
+
+
+def test_why_says_that_no_gateway_has_taken_the_route(town: Town) -> None:
+    town.look()
+    road = town.world.resource
+    assert "No traffic comes" in why(road, town.now)
+    conditions = [{"type": "Accepted", "status": "True"}]
+    town.world.http_route["status"] = {"parents": [{"conditions": conditions}]}
+    town.look()
+    assert "No traffic comes" not in why(town.world.resource, town.now)
 
 
 def test_a_clock_set_forward_ends_no_step(town: Town) -> None:

@@ -313,6 +313,27 @@ def test_every_move_leaves_one_line_in_the_story() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("ready", "told"),
+    [
+        (
+            {"v2": 0},
+            "nobody answers behind glm-v2, so users get errors; kubectl glm rollback --to v1",
+        ),
+        ({"v2": 0, "v1": 0}, "no other kept version answers"),
+    ],
+)
+def test_that_nobody_answers_users_is_said_before_all_else(
+    ready: dict[str, int], told: str
+) -> None:
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2").wish(hold=Pause(by="li"))
+    walk.ready.update(ready)
+    walk.look()
+    assert told in walk.status.message
+
+
 def test_conditions_keep_their_time_until_they_change() -> None:
     walk = Walk().to("canary-1")
     before = {each.type: each for each in walk.status.conditions}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from k8s.errors import BadRoad
 from k8s.road import Mirror, Policy, parse, render_status
 from k8s.road.resource import render_spec
-from k8s.road.route import render_route
+from k8s.road.route import is_taken, render_route
 from k8s.road.wire import duration_of, instant_of, seconds_of, time_of
 from tests.release.roads import PASSED, VERSIONS, Walk, road_of, spec_of
 
@@ -127,6 +127,29 @@ def test_the_route_hangs_on_its_gateways_and_goes_with_its_road() -> None:
     assert route["spec"]["hostnames"] == ["glm.example"]
     assert route["spec"]["parentRefs"][0]["name"] == "glm"
     assert route["metadata"]["ownerReferences"][0]["uid"] == "u"
+
+
+def accepted(status: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "Accepted", "status": status}]}
+
+
+@pytest.mark.parametrize(
+    ("parents", "taken"),
+    [
+        ([accepted("True")], True),
+        ([accepted("False")], False),
+        ([accepted("True"), accepted("False")], False),
+        ([], False),
+    ],
+)
+def test_a_route_is_taken_when_every_gateway_has_accepted_it(
+    parents: list[dict[str, Any]], *, taken: bool
+) -> None:
+    walk = Walk()
+    walk.look()
+    route = render_route(walk.road, EVERYONE)
+    assert is_taken({**route, "status": {"parents": parents}}) is taken
+    assert not is_taken(route)
 
 
 def test_a_spec_says_where_it_ends() -> None:
