@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -81,6 +82,12 @@ def imported() -> Iterator[str]:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in {each.partition(".")[0] for each in names} - sys.stdlib_module_names - OURS:
                 yield known[name][0].lower().replace("_", "-")
+
+
+def test_the_house_s_words_are_there_where_the_product_is_not_installed() -> None:
+    """`kubectl glm evaluate` reads them, in an image with a checkout alone."""
+    bare = "import sys; sys.path.insert(0, sys.argv[1]); import serve_app.messages"
+    subprocess.run([sys.executable, "-I", "-S", "-c", bare, str(ROOT)], check=True)
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "go.lock"])
