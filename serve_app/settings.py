@@ -95,6 +95,10 @@ class EngineSettings(_Section):
     kv_dtype: Literal["auto", "fp8"] = "auto"
     """What keys and values are kept as. auto: the model's own dtype. fp8: 8-bit floats, each token
     scaled by itself: half the memory and faster over long contexts; on CUDA cards alone."""
+    host_kv_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens whose keys and values are kept in the host's memory, pinned beside a CUDA card, when
+    the KV cache has no room for them any more: asked about again, a document comes back instead of
+    being computed anew. 0: none."""
     step_tokens: Count = 512
     """Tokens one forward pass may take; a long prompt is cut into chunks of what is left."""
     max_running: Count = 64
@@ -142,6 +146,9 @@ class EngineSettings(_Section):
         if self.kv_tokens < self.page_tokens:
             wanted = f"expected at least one page, engine.page_tokens ({self.page_tokens})"
             raise _unfit("engine.kv_tokens", wanted)
+        if 0 < self.host_kv_tokens < self.page_tokens:
+            wanted = f"expected 0 or at least one page, engine.page_tokens ({self.page_tokens})"
+            raise _unfit("engine.host_kv_tokens", wanted)
         return self
 
 

@@ -90,6 +90,11 @@ class Answers:
             self._note_prompts(batch, draws)
             return list(self._news(batch, draws, booked))
 
+    def lose(self, batch: Batch) -> None:
+        """A step failed; the pages it was to move are as good as not moved."""
+        with self._changed:
+            self._scheduler.lose(batch)
+
     def fail(self, sequence: Sequence) -> list[Parcel]:
         """The engine could not compute a sequence."""
         with self._changed:

@@ -65,9 +65,8 @@ class PagedCache:
         pages, self.page_tokens, heads, width = shape
         self.pad_page = pages
         self.heads = heads
-        self.layers = [
-            like.new_zeros(pages + 1, self.page_tokens, 2 * heads, width) for _ in range(layers)
-        ]
+        self.whole = like.new_zeros(layers, pages + 1, self.page_tokens, 2 * heads, width)
+        self.layers = list(self.whole.unbind())
         self._tokens = [layer.flatten(0, 1) for layer in self.layers]
         self._pages = [layer.flatten(1) for layer in self.layers]
 

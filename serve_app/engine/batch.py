@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from serve_app.engine.moves import NOTHING, Moves, Recall
 from serve_app.engine.sequence import Lane, Sequence
 
 
@@ -30,6 +31,8 @@ class Batch:
     chunks: tuple[Row, ...] = ()
     copies: tuple[tuple[int, int], ...] = ()  # pages, from and to, before anything is computed
     begun: tuple[Sequence, ...] = ()  # left the line in this step, for the first time or again
+    moves: Moves = NOTHING  # before anything is computed or copied
+    recalls: tuple[Recall, ...] = ()  # whose pages come back by those
     drawing: list[Row] = field(init=False)
     """Rows that draw a token, in the order in which tokens are returned."""
 
@@ -54,15 +57,14 @@ class Batch:
         return any(row.sequence.lane is Lane.LONG for row in self.chunks)
 
     def halves(self) -> "tuple[Batch, ...]":
-        """Two batches that do the same one after the other; none if this one cannot be cut."""
+        """Two batches that compute the same in turn; none if this one cannot be cut."""
         rows = self.rows
         middle = len(rows) // 2
         return tuple(self._part(part) for part in (rows[:middle], rows[middle:])) if middle else ()
 
     def held(self) -> "Batch":
-        """What is left of it for sequences that still go on."""
-        rows = tuple(row for row in self.rows if row.is_held)
-        return self if len(rows) == len(self.rows) else self._part(rows)
+        """What is left to compute for sequences that still go on; no page is moved again."""
+        return self._part(tuple(row for row in self.rows if row.is_held))
 
     def _part(self, rows: tuple[Row, ...]) -> "Batch":
         held = {page for row in rows for page in row.pages}
@@ -74,4 +76,4 @@ class Batch:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.decodes or self.chunks)
+        return bool(self.decodes or self.chunks or self.moves)

@@ -22,6 +22,8 @@ class Limits:
     long_floor_tokens: int
     long_step_tokens: int
     draft_tokens: int = 0  # that a sequence may guess; 0: none
+    host_pages: int = 0  # kept in the host's memory; 0: none
+    recalled_tokens: int = 2048  # that come back from there in one step, in less time than it takes
 
     @classmethod
     def of(cls, settings: EngineSettings) -> Self:
@@ -37,6 +39,7 @@ class Limits:
             long_floor_tokens=settings.long_floor_tokens,
             long_step_tokens=settings.long_step_tokens,
             draft_tokens=0 if settings.speculation == "off" else settings.draft_tokens,
+            host_pages=settings.host_kv_tokens // settings.page_tokens,
         )
 
     @property
@@ -48,6 +51,11 @@ class Limits:
     def reserve(self) -> int:
         """Pages the long lane leaves to others, unless a document needs nearly the whole cache."""
         return self.pages // _CHATS
+
+    @property
+    def recalled(self) -> int:
+        """Pages that may come back from the host in one step."""
+        return max(1, self.recalled_tokens // self.page_tokens)
 
     def pages_for(self, tokens: int) -> int:
         return -(-tokens // self.page_tokens)

@@ -110,6 +110,8 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - as above
             self._watch.end()
             behind = self._drop_flights()
+            for each in behind:
+                self._answers.lose(each)
             self._search(batch, error)
             for each in behind:
                 self._take(each)
@@ -134,10 +136,14 @@ class Loop:
                 self._land()
 
     def _search(self, batch: Batch, error: Exception) -> None:
-        """Take the halves of a step that failed, until only what broke it is left to fail."""
-        halves = batch.halves()
-        told = None if halves else error  # its halves will tell who is to blame
+        """Take the halves of a step that failed, until only what broke it is left to fail.
+
+        Moving pages may have broken it: then all of it is taken once more without.
+        """
+        halves = (batch,) if batch.moves else batch.halves()
+        told = error if batch.moves or not halves else None  # its halves will tell who is to blame
         log().error("step_failed", detail=f"{len(batch.rows)} in it", exc_info=told)
+        self._answers.lose(batch)
         for half in halves:
             self._take(half)
         if not halves:

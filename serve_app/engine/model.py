@@ -10,6 +10,7 @@ from serve_app.engine.draws import Draws
 from serve_app.engine.flight import Landed, checked
 from serve_app.engine.fusing import fuse
 from serve_app.engine.joining import join
+from serve_app.engine.offload import Offload
 from serve_app.engine.packer import Packer
 from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.sampling.chances import prompt_chances
@@ -35,6 +36,7 @@ class ModelRunner:
         fuse(model)
         store_by_column(model)
         self._cache = PagedCache(config.num_hidden_layers, shape, like)
+        self._offload = Offload([self._cache.whole], limits.host_pages)
         self._packer = Packer(self._cache, like)
         self._sampler = Sampler()
 
@@ -46,6 +48,9 @@ class ModelRunner:
     def run(self, batch: Batch) -> Draws:
         """Return a token for each row of `batch.drawing`; None: its logits allowed no token."""
         drawing = batch.drawing
+        self._offload.move(batch.moves)
+        if not batch.rows:
+            return Draws([])
         if batch.copies:
             self._cache.copy(batch.copies)
         logits = self._model(**self._packer.inputs(batch), use_cache=False).logits[0]  # [B + N, V]

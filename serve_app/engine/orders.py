@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.choice import Choice
 from serve_app.engine.gpu.seats import Change, Seats
+from serve_app.engine.moves import Moves
 from serve_app.engine.sequence import Sequence as Tokens
 
 _ANY = 0  # in place of a token that only the first rank's card knows: it embeds for all
@@ -31,6 +32,7 @@ class Order:
     arrivals: Mapping[int, Arrival]  # by seat: who was not heard of yet, or not with these pages
     changes: list[Change]
     copies: tuple[tuple[int, int], ...]
+    moves: Moves  # each rank's pages go to its own host memory
 
 
 class Dictation:
@@ -58,6 +60,7 @@ class Dictation:
             },
             changes=changes,
             copies=batch.copies,
+            moves=batch.moves,
         )
 
 
@@ -82,7 +85,8 @@ class Hearing:
         for change in order.changes:
             self._sequences[change.seat].pages.extend(change.pages)
         rows = tuple(self._rows(order))
-        return Batch(rows[: order.singles], rows[order.singles :], order.copies)
+        singles, chunks = rows[: order.singles], rows[order.singles :]
+        return Batch(singles, chunks, order.copies, moves=order.moves)
 
     def _rows(self, order: Order) -> Iterator[Row]:
         begin = 0

@@ -75,7 +75,8 @@ class Outlook:
     def _held(self, sequence: Sequence, lane: Lane) -> Claim:
         """Prompts wait for those of their own lane alone, but for everybody's pages."""
         reads = sequence.lane is lane and sequence.pending > 1
-        return Claim(sequence.pending if reads else 0, _left(sequence), len(sequence.pages))
+        pages = len(sequence.pages) + sequence.promised
+        return Claim(sequence.pending if reads else 0, _left(sequence), pages)
 
     def _cost(self, sequence: Sequence) -> float:
         return sequence.load + min(_left(sequence), self._forecast.answer_tokens)

@@ -7,7 +7,7 @@ from itertools import count
 from serve_app.engine.drafts import Trust
 from serve_app.engine.limits import Limits
 from serve_app.engine.line import Line
-from serve_app.engine.pages import Pages
+from serve_app.engine.pages import Found, Pages
 from serve_app.engine.sequence import Lane, Sequence, Status
 
 
@@ -19,6 +19,8 @@ class Totals:
     generation_tokens: int = 0
     cache_queried_tokens: int = 0
     cache_hit_tokens: int = 0
+    host_queried_tokens: int = 0  # not found on the device
+    host_hit_tokens: int = 0
     preemptions: int = 0
     expired: int = 0
     steps: int = 0
@@ -52,7 +54,7 @@ class Roster:
         tokens = len(sequence.tokens)
         if tokens <= self.limits.long_prompt_tokens:
             return tokens
-        return tokens - len(self.pages.known(sequence)) * self.limits.page_tokens
+        return self.pages.load(sequence, self.pages.find(sequence))
 
     def add(self, leader: Sequence, load: int) -> None:
         """Let a sequence wait, and its forks for it."""
@@ -62,15 +64,17 @@ class Roster:
             self._wait(member, load if member is leader else 1)
         self._join(leader)
 
-    def start(self, sequence: Sequence, reused: list[int], fresh: int) -> None:
-        """Begin behind cached pages."""
+    def start(self, sequence: Sequence, found: Found, fresh: int) -> None:
+        """Begin behind cached pages; what the host has comes first, and pages as it comes."""
         self._leave_line(sequence)
-        self.pages.hold(sequence, reused, fresh)
+        self.pages.hold(sequence, found.pages, 0 if found.slots else fresh)
+        if found.slots:
+            self.pages.expect(sequence, found.slots, fresh)
+        known = len(sequence.tokens) - self.pages.load(sequence, found)
         if not sequence.billed:
-            sequence.cached = sequence.computed
-            self.totals.cache_queried_tokens += len(sequence.tokens)
-            self.totals.cache_hit_tokens += sequence.computed
-        sequence.billed = max(sequence.billed, sequence.computed)
+            sequence.cached = known
+            self._note_found(sequence)
+        sequence.billed = max(sequence.billed, known)
 
     def start_fork(self, fork: Sequence, leader: Sequence) -> tuple[tuple[int, int], ...]:
         """Begin behind the leader's prompt; return the copies to make."""
@@ -114,6 +118,14 @@ class Roster:
             self._stop_waiting(sequence)
         if sequence.forks:
             self._promote(sequence)
+
+    def _note_found(self, sequence: Sequence) -> None:
+        totals, asked = self.totals, len(sequence.tokens)
+        totals.cache_queried_tokens += asked
+        totals.cache_hit_tokens += sequence.computed
+        if self.pages.host.total:
+            totals.host_queried_tokens += asked - sequence.computed
+            totals.host_hit_tokens += sequence.cached - sequence.computed
 
     def _wait(self, sequence: Sequence, load: int) -> None:
         self.waiting[sequence] = None

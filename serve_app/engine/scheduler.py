@@ -111,17 +111,30 @@ class Scheduler:
                 self._settle(row)
         if batch.is_drafted:
             self._judge(batch, draws)
+        self._note_moved(batch)
         booked = []
         for place, (row, token) in enumerate(zip(batch.drawing, draws.tokens, strict=True)):
             if row.sequence.pages is row.pages:  # is_held; written out for every token
                 self._book(row, token)
                 booked.append(place)
-        self.totals.note_step(sum(row.count for row in batch.rows))
+        if batch.rows:
+            self.totals.note_step(sum(row.count for row in batch.rows))
         if self.totals.steps % _FRESH_STEPS == 0:
             self._outlook.forget()
-        if seconds:
+        if seconds and batch.rows:
             self._learn(batch, seconds)
         return booked
+
+    def lose(self, batch: Batch) -> None:
+        """A step failed, perhaps before it moved its pages: who was to get some computes them."""
+        host, size = self._roster.pages.host, self.limits.page_tokens
+        host.lost(slot for _, slot in batch.moves.stores)
+        host.distrust(slot for slot, _ in batch.moves.loads)
+        host.done(slot for slot, _ in batch.moves.loads)
+        for recall in batch.recalls:
+            if recall.is_held:
+                recall.sequence.cached = recall.sequence.committed * size
+                self._roster.preempt(recall.sequence)
 
     def follow(self, sequence: Sequence, token: int) -> None:
         """Book one more token of a step that was applied: a draft led to it."""
@@ -145,6 +158,11 @@ class Scheduler:
             total_pages=self.blocks.total,
             prefix_cache_queried_tokens=totals.cache_queried_tokens,
             prefix_cache_hit_tokens=totals.cache_hit_tokens,
+            host_queried_tokens=totals.host_queried_tokens,
+            host_hit_tokens=totals.host_hit_tokens,
+            host_stored_tokens=roster.pages.host.stored * self.limits.page_tokens,
+            host_used_pages=roster.pages.host.used,
+            host_pages=roster.pages.host.total,
             prompt_tokens=totals.prompt_tokens,
             generation_tokens=totals.generation_tokens,
             preemptions=totals.preemptions,
@@ -155,6 +173,15 @@ class Scheduler:
             steps_by_size=tuple(sorted(totals.steps_by_size.items())),
             lanes=self._outlook.lanes(),
         )
+
+    def _note_moved(self, batch: Batch) -> None:
+        """Let pages be found where they were brought."""
+        pages = self._roster.pages
+        pages.host.arrived(slot for _, slot in batch.moves.stores)
+        pages.host.done(slot for slot, _ in batch.moves.loads)
+        for recall in batch.recalls:
+            if recall.is_held:
+                pages.commit(recall.sequence, recall.end)
 
     def _settle(self, row: Row) -> None:
         """Let what a row has computed be found and shared."""

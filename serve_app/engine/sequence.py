@@ -79,6 +79,8 @@ class Sequence:
     preemptions: int = field(default=0, init=False)
     pages: list[int] = field(default_factory=list, init=False)
     hashes: list[bytes] = field(default_factory=list, init=False)  # of full pages, chained
+    away: list[int] = field(default_factory=list, init=False)  # slots of the host, to come back
+    promised: int = field(default=0, init=False)  # pages it may yet take
 
     def __post_init__(self) -> None:
         if not self.tokens or self.max_tokens < 1:

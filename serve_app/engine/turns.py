@@ -9,6 +9,8 @@ take pages chunk by chunk, chats all of theirs at once.
 from collections.abc import Iterator
 
 from serve_app.engine.batch import Batch, Row
+from serve_app.engine.moves import Moves, Recall
+from serve_app.engine.pages import Found
 from serve_app.engine.roster import Roster
 from serve_app.engine.sequence import Lane, Sequence, Status
 
@@ -31,6 +33,8 @@ class Turns:
         self._grants: dict[Sequence, int] = {}  # tokens of prompts
         self._copies: list[tuple[int, int]] = []
         self._begun: list[Sequence] = []
+        self._loads: list[tuple[int, int]] = []  # slots of the host, and pages for them
+        self._recalls: list[Recall] = []
 
     def plan(self) -> Batch:
         """Take the pages that the step needs, and charge its tokens."""
@@ -40,6 +44,7 @@ class Turns:
             self._feed_short()
             if not self._grants or not self._chats_lack_pages:
                 self._feed_long(self._spare, at_leisure=True)
+            self._recall()
         return self._batch()
 
     def _singles(self) -> list[Sequence]:
@@ -123,19 +128,19 @@ class Turns:
                 return None
             if head.leader and _has_prompt(head.leader):
                 return self._start_fork(head, head.leader)
-            known = self._pages.known(head)
-            load = len(head.tokens) - len(known) * self._limits.page_tokens
+            found = self._pages.find(head)
+            load = self._pages.load(head, found)
             if load <= self._limits.long_prompt_tokens:
-                return self._start_short(head, known)
+                return self._start_short(head, found)
             self._roster.weigh_again(head, load)
         return None
 
-    def _start_short(self, sequence: Sequence, known: list[int]) -> Sequence | None:
-        fresh = self._limits.pages_for(len(sequence.tokens)) - len(known)
-        if not self._pages.blocks.can_take(fresh, known):
+    def _start_short(self, sequence: Sequence, found: Found) -> Sequence | None:
+        fresh = self._limits.pages_for(len(sequence.tokens)) - len(found.pages)
+        if not self._pages.blocks.can_take(fresh, found.pages):
             sequence.tried = self._pages.returns
             return None
-        self._roster.start(sequence, known, fresh)
+        self._roster.start(sequence, found, fresh)
         self._begun.append(sequence)
         return sequence
 
@@ -179,11 +184,11 @@ class Turns:
     def _start_long(self, sequence: Sequence) -> bool:
         if sequence.tried == self._pages.returns:
             return False
-        known = self._pages.known(sequence)
-        if not self._fits_whole(sequence) or not self._pages.blocks.can_take(1, known):
+        found = self._pages.find(sequence)
+        if not self._fits_whole(sequence) or not self._pages.blocks.can_take(1, found.pages):
             sequence.tried = self._pages.returns
             return False
-        self._roster.start(sequence, known, 0)
+        self._roster.start(sequence, found, 0)
         self._begun.append(sequence)
         return True
 
@@ -214,7 +219,7 @@ class Turns:
         """Let a prompt compute up to `most` more tokens; return how many it can use."""
         granted = self._grants.get(sequence, 0)
         count = min(most, self._left, sequence.pending - granted)
-        if count <= 0:
+        if count <= 0 or sequence.away:
             return 0
         end = sequence.computed + granted + count
         self._pages.grow(sequence, self._pages.lacking(sequence, end))
@@ -222,6 +227,16 @@ class Turns:
         self._grants[sequence] = granted + count
         self._left -= count
         return count
+
+    def _recall(self) -> None:
+        """Let pages come back from the host, a step's worth; whose they are computes later."""
+        left = self._limits.recalled
+        for sequence in (*self._prefills, *self._begun):
+            if left and sequence.away:
+                loads = self._pages.recall(sequence, left)
+                left -= len(loads)
+                self._loads += loads
+                self._recalls.append(Recall(sequence, sequence.pages, sequence.computed))
 
     def _draft(self) -> None:
         """Let sequences guess what follows, where there is room beside the single tokens.
@@ -261,6 +276,8 @@ class Turns:
             chunks=tuple([row for row in prompts if row.count > 1]),
             copies=tuple(self._copies),
             begun=tuple(self._begun),
+            moves=Moves(self._pages.host.planned(), tuple(self._loads)),
+            recalls=tuple(self._recalls),
         )
         _expect(batch)
         return batch

@@ -54,6 +54,11 @@ class EngineStats:
     total_pages: int = 0
     prefix_cache_queried_tokens: int = 0
     prefix_cache_hit_tokens: int = 0
+    host_queried_tokens: int = 0  # of prompts, looked up in the host's memory
+    host_hit_tokens: int = 0  # found there, to be brought back
+    host_stored_tokens: int = 0  # put there
+    host_used_pages: int = 0
+    host_pages: int = 0  # there is room for
     prompt_tokens: int = 0
     generation_tokens: int = 0
     preemptions: int = 0
@@ -68,3 +73,8 @@ class EngineStats:
     def kv_usage(self) -> float:
         """Share of pages held by running sequences, 0 to 1."""
         return 1.0 - self.free_pages / self.total_pages if self.total_pages else 0.0
+
+    @property
+    def host_usage(self) -> float:
+        """Share of the host's pages that hold something, 0 to 1."""
+        return self.host_used_pages / self.host_pages if self.host_pages else 0.0

@@ -27,6 +27,11 @@ class EngineCollector(Collector):
             ("vllm:num_requests_running", "Requests in the batch", stats.running),
             ("vllm:num_requests_waiting", "Requests in the waiting line", stats.waiting),
             ("vllm:kv_cache_usage_perc", "Share of KV pages in use, 0 to 1", stats.kv_usage),
+            (
+                "vllm:kv_offload_cpu_cache_usage_perc",
+                "Share of the KV pages in host memory that hold something, 0 to 1",
+                stats.host_usage,
+            ),
             ("glm_waiting_tokens", "Prompt tokens in that line, to compute", stats.waiting_tokens),
         ):
             yield self._sample(GaugeMetricFamily(name, text, labels=self._names), gauge)
@@ -37,11 +42,26 @@ class EngineCollector(Collector):
                 stats.prefix_cache_queried_tokens,
             ),
             ("vllm:prefix_cache_hits", "Prompt tokens found", stats.prefix_cache_hit_tokens),
+            (
+                "vllm:external_prefix_cache_queries",
+                "Prompt tokens looked up in host memory",
+                stats.host_queried_tokens,
+            ),
+            (
+                "vllm:external_prefix_cache_hits",
+                "Prompt tokens found in host memory",
+                stats.host_hit_tokens,
+            ),
+            (
+                "glm_kv_offload_stored_tokens",
+                "Tokens whose KV was put into host memory",
+                stats.host_stored_tokens,
+            ),
             ("vllm:prompt_tokens", "Prompt tokens taken in", stats.prompt_tokens),
             (
                 "vllm:prompt_tokens_cached",
                 "Prompt tokens not computed",
-                stats.prefix_cache_hit_tokens,
+                stats.prefix_cache_hit_tokens + stats.host_hit_tokens,
             ),
             ("vllm:generation_tokens", "Tokens generated", stats.generation_tokens),
             ("vllm:num_preemptions", "Requests sent back to the waiting line", stats.preemptions),

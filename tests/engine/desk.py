@@ -20,6 +20,8 @@ def limits(
     long_prompt_tokens: int = 10**6,
     long_floor_tokens: int = 4,
     long_step_tokens: int = 10**6,
+    host_pages: int = 0,
+    recalled_tokens: int = 10**6,
 ) -> Limits:
     return Limits(
         pages=pages,
@@ -31,6 +33,8 @@ def limits(
         long_prompt_tokens=long_prompt_tokens,
         long_floor_tokens=long_floor_tokens,
         long_step_tokens=long_step_tokens,
+        host_pages=host_pages,
+        recalled_tokens=recalled_tokens,
     )
 
 
@@ -53,13 +57,17 @@ def read(batch: Batch, lane: Lane) -> int:
     return sum(row.count for row in batch.chunks if row.sequence.lane is lane)
 
 
+Places = dict[tuple[int, int], int]
+
+
 class Memory:
     """What stands in the pages: for each place, which tokens led there. Finds wrong sharing."""
 
     def __init__(self, books: Scheduler) -> None:
         self._size = books.limits.page_tokens
         self._blocks = books.blocks
-        self._places: dict[tuple[int, int], int] = {}
+        self._places: Places = {}
+        self._host: Places = {}
 
     def compute(self, batch: Batch) -> None:
         """Copy, write and read as a model does; every row must find its own beginning.
@@ -67,13 +75,24 @@ class Memory:
         Call once the tokens of all steps before are known. Who has gone meanwhile writes what
         nobody may find.
         """
+        self.move(batch)
         for source, target in batch.copies:
-            for place in range(self._size):
-                self._places[target, place] = self._places.get((source, place), -1)
+            self._copy(self._places, source, self._places, target)
         for row in batch.rows:
             self._write(row)
         for row in batch.held().rows:
             self._read(row)
+
+    def move(self, batch: Batch) -> None:
+        """Put pages away, then bring others back."""
+        for page, slot in batch.moves.stores:
+            self._copy(self._places, page, self._host, slot)
+        for slot, page in batch.moves.loads:
+            self._copy(self._host, slot, self._places, page)
+
+    def _copy(self, source: Places, begin: int, target: Places, end: int) -> None:
+        for place in range(self._size):
+            target[end, place] = source.get((begin, place), -1)
 
     def _write(self, row: Row) -> None:
         beginnings = _beginnings(row.sequence)

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from serve_app.engine.batch import Batch
 from serve_app.engine.choice import Choice
 from serve_app.engine.draws import Draws
+from serve_app.engine.host_pool import HostPool, Slot
 from serve_app.engine.sequence import Lane, Sequence, Status
 from serve_app.errors import Overloaded
 from tests.engine.desk import END, Memory, read, scheduler, tokens
@@ -47,12 +48,13 @@ def sequences() -> st.SearchStrategy[Sequence]:
 class Steps(RuleBasedStateMachine):
     """Requests come, fork, step, end, fail, expire and hang up; nothing is lost or overdrawn.
 
-    Steps are planned while others are under way, and booked in the order of planning.
+    Steps are planned while others are under way, and booked in the order of planning. Pages that
+    the device has no room for go to the host's memory, if it has any, and come back from there.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.build(9, 4, 1)
+        self.build(9, 4, 1, 0, 1)
         self.clock = 0.0
         self.under_way: set[Sequence] = set()
         self.begun: set[Sequence] = set()
@@ -62,11 +64,16 @@ class Steps(RuleBasedStateMachine):
         step_tokens=st.sampled_from([1, 2, 9, 30]),
         page_tokens=st.sampled_from([2, 4]),
         ahead=st.sampled_from([1, 2, 3]),
+        host_pages=st.sampled_from([0, 3, 60]),
+        recalled=st.sampled_from([1, 9, 99]),
     )
-    def build(self, step_tokens: int, page_tokens: int, ahead: int) -> None:
+    def build(
+        self, step_tokens: int, page_tokens: int, ahead: int, host_pages: int, recalled: int
+    ) -> None:
         self.most_under_way = ahead
         pages = 56 // page_tokens
         limits = {**LIMITS, "step_tokens": step_tokens, "page_tokens": page_tokens, "pages": pages}
+        limits |= {"host_pages": host_pages, "recalled_tokens": recalled}
         self.books = scheduler(**limits)
         self.memory = Memory(self.books)
 
@@ -95,7 +102,11 @@ class Steps(RuleBasedStateMachine):
     def plan(self, later: int) -> None:
         self.clock += later
         self.expire()
-        documents = {one for one in self.books.running if one.lane is Lane.LONG and one.pending > 1}
+        documents = {
+            one
+            for one in self.books.running
+            if one.lane is Lane.LONG and one.pending > 1 and not one.away
+        }
         batch = self.books.schedule()
         if not self.batches:
             assert bool(batch) is bool(self.books.running or self.books.waiting)
@@ -132,6 +143,21 @@ class Steps(RuleBasedStateMachine):
         held = [place for place, row in enumerate(batch.drawing) if row.is_held]
         draws = Draws([data.draw(token) for _ in batch.drawing])
         assert self.books.apply(batch, draws, seconds=0.01) == held
+
+    @precondition(lambda self: self.batches)
+    @rule(moved=st.booleans())
+    def fail_a_step(self, moved: bool) -> None:
+        """It and those behind it are taken again, whether they had moved their pages or not."""
+        broken = list(self.batches)
+        self.batches.clear()
+        for batch in broken:
+            if moved:
+                self.memory.move(batch)
+            self.books.lose(batch)
+        for rest in [batch.held() for batch in broken]:
+            still_held = rest.held()
+            self.memory.compute(still_held)
+            self.books.apply(still_held, Draws([7] * len(still_held.drawing)))
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), status=st.sampled_from([Status.CANCELLED, Status.FAILED]))
@@ -176,8 +202,10 @@ class Steps(RuleBasedStateMachine):
         self.books.blocks.check()
         assert len(self.books.running) <= self.books.limits.max_running
         held = {page for sequence in self.books.running for page in sequence.pages}
-        assert len(held) == self.books.blocks.total - self.books.blocks.available
-        assert not any(sequence.pages for sequence in self.books.waiting)
+        promised = sum(sequence.promised for sequence in self.books.running)
+        assert len(held) == self.books.blocks.total - self.books.blocks.available - promised
+        waiting = self.books.waiting
+        assert not any(one.pages or one.away or one.promised for one in waiting)
 
     def teardown(self) -> None:
         """Left alone, everything ends, and nobody is remembered."""
@@ -193,7 +221,13 @@ class Steps(RuleBasedStateMachine):
             assert next(steps) < bound
         assert self.books.blocks.available == self.books.blocks.total
         assert self.books.stats().waiting_tokens == 0
+        assert not _in_use(self.books.blocks.host)
         assert not any(line.tenants for line in self.books._roster.lines.values())
+
+
+def _in_use(host: HostPool) -> set[Slot]:
+    """In which states slots are that nobody should be moving pages to or from."""
+    return set(host._states) - {Slot.FREE, Slot.KEPT}
 
 
 def _arrival(sequence: Sequence) -> int:

@@ -28,11 +28,15 @@ class Cache:
         )
 
     @property
+    def parts(self) -> list[Tensor]:
+        """All of it, each part [layers, pages, ...]."""
+        return [self._pages] if self._scales is None else [self._pages, self._scales]
+
+    @property
     def token_bytes(self) -> int:
         """Bytes that one token takes."""
         tokens = self._pages[0, :, 0, 0].numel() // self._pages.shape[-1]
-        parts = [self._pages] if self._scales is None else [self._pages, self._scales]
-        return sum(part.numel() * part.element_size() for part in parts) // tokens
+        return sum(part.nbytes for part in self.parts) // tokens
 
     def copy(self, begin: Tensor, end: Tensor) -> None:
         """Copy whole pages [N] onto others."""

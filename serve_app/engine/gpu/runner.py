@@ -22,11 +22,13 @@ from serve_app.engine.gpu.ferry import Ferry, Letter
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
 from serve_app.engine.gpu.layout import Numbers, drafted, lay_out, singles
+from serve_app.engine.gpu.offload import SideOffload, beside
 from serve_app.engine.gpu.seats import Change, Seats
 from serve_app.engine.gpu.stack import Stack, Step
 from serve_app.engine.gpu.step import Lines
 from serve_app.engine.gpu.weights import prepare
 from serve_app.engine.limits import Limits
+from serve_app.engine.offload import Offload
 from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.sampling.chances import prompt_chances
 from serve_app.engine.sequence import Sequence as Tokens
@@ -69,6 +71,7 @@ class GpuRunner:
         places = min(limits.pages * limits.page_tokens, model.config.max_position_embeddings)
         like = torch.empty(0, dtype=dtype_of(settings.kv_dtype, model.dtype), device=device)
         self._cache = Cache(len(weights.layers), limits, heads, like)
+        self._offload = _offload(self._cache, limits, device)
         seats = 2 * limits.max_running  # so that nobody leaves while his token is only on the card
         width = -(-limits.pages_for(places) // _ALIGNED) * _ALIGNED
         self._table = torch.full((seats + 1, width), limits.pages, dtype=torch.int32, device=device)
@@ -107,7 +110,10 @@ class GpuRunner:
         except BaseException:
             self._seats = Seats(len(self._table) - 1)  # nobody's pages are known to be on the card
             raise
+        self._offload.move(batch.moves)
         self._copy(batch.copies)
+        if not batch.rows:
+            return Flight(Letter(self._last[:0]), {}, {})
         if batch.is_drafted:
             return self._check(batch, seats)
         if self._graphs is not None and not batch.chunks and len(seats) <= self._graphs.most:
@@ -199,3 +205,9 @@ class GpuRunner:
         spare = len(self._table) - 1
         for batch in (Batch((single,), (chunk,)), Batch((), (chunk,))):
             self._compute(batch, [spare] * len(batch.rows)).draws()
+
+
+def _offload(cache: Cache, limits: Limits, device: torch.device) -> Offload | SideOffload:
+    if device.type != "cuda" or not limits.host_pages:
+        return Offload(cache.parts, limits.host_pages)
+    return beside(cache.parts, limits.host_pages, limits.recalled, device)
