@@ -95,6 +95,7 @@ class Pages:
     def give_back(self, sequence: Sequence, *, keep: bool = True) -> None:
         self.returns += 1
         self.blocks.give_back(sequence.pages, keep=keep)
+        self.blocks.redeem(sequence.promised)
         self.host.done(sequence.away)
         sequence.pages, sequence.away, sequence.promised = [], [], 0
         sequence.computed = sequence.committed = sequence.awaited = 0

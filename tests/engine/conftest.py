@@ -1,5 +1,7 @@
 """Random GLMs of a few kilobytes and a byte-level tokenizer with GLM-4's special tokens."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -10,8 +12,22 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
+from serve_app.engine.engine import Engine
+from serve_app.engine.flight import Runner
 from serve_app.engine.tokenizer import ChatTokenizer
-from tests.engine.parts import FAMILIES, SPECIAL, TEMPLATE, Twins, build
+from serve_app.settings import EngineSettings
+from tests.engine.parts import (
+    CONTEXT,
+    FAMILIES,
+    SPECIAL,
+    TEMPLATE,
+    Late,
+    Start,
+    Twins,
+    build,
+    grammars_of,
+    is_idle,
+)
 
 torch.set_num_threads(1)
 
@@ -45,3 +61,30 @@ def fast_tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def chat_tokenizer(fast_tokenizer: PreTrainedTokenizerFast) -> ChatTokenizer:
     return ChatTokenizer(fast_tokenizer)
+
+
+@pytest.fixture(params=[lambda runner: runner, Late], ids=["at once", "late"])
+def start(request: pytest.FixtureRequest, chat_tokenizer: ChatTokenizer) -> Start:
+    """Run an engine; however its requests end, all pages are free afterwards."""
+
+    @asynccontextmanager
+    async def running(
+        runner: Runner, chosen: EngineSettings, eos_ids: tuple[int, ...] = ()
+    ) -> AsyncIterator[Engine]:
+        engine = Engine(
+            runner=request.param(runner),
+            tokenizer=chat_tokenizer,
+            grammars=grammars_of(chat_tokenizer, chosen),
+            settings=chosen,
+            context_tokens=CONTEXT,
+            eos_ids=eos_ids,
+        )
+        engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+        assert is_idle(engine.stats())
+        engine._scheduler.blocks.check()
+
+    return running

@@ -3,13 +3,15 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
 from serve_app.engine.draws import Draws
+from serve_app.engine.engine import Engine
 from serve_app.engine.flight import Flight, Runner
 from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.grammars import Grammars
@@ -17,7 +19,7 @@ from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch, Limits, Scheduler
 from serve_app.engine.sequence import Sequence
 from serve_app.engine.tokenizer import ChatTokenizer
-from serve_app.messages import ChatRequest, Message, Role, Sampling
+from serve_app.messages import ChatRequest, Delta, EngineStats, Event, Message, Role, Sampling
 from serve_app.settings import EngineSettings
 
 VOCABULARY = 512
@@ -35,6 +37,8 @@ TEMPLATE = (
     "[gMASK]<sop>{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
+Start = Callable[..., AbstractAsyncContextManager[Engine]]
+
 FAMILIES: Mapping[str, tuple[Callable[..., Any], Any]] = {
     "glm": (GlmConfig, GlmForCausalLM),
     "glm4": (Glm4Config, Glm4ForCausalLM),
@@ -172,7 +176,7 @@ class Underway:
         return True
 
     def draws(self) -> Draws:
-        held = self.batch.held()
+        held = replace(self.batch.held(), moves=self.batch.moves)
         if not held:
             return Draws([0] * len(self.batch.drawing))
         draws = self.runner.begin(held).draws()
@@ -203,3 +207,17 @@ async def until(condition: Callable[[], object]) -> None:
 def settings(**fields: Any) -> EngineSettings:
     """Events go out as they come, unless a test says otherwise."""
     return EngineSettings(**{"yields_per_s": 10**9, **fields})
+
+
+async def read(engine: Engine, request: ChatRequest) -> list[Event]:
+    async with aclosing(engine.generate(request)) as events:
+        return [event async for event in events]
+
+
+def is_idle(stats: EngineStats) -> bool:
+    """Nobody runs or waits, and no page is held."""
+    return (stats.running, stats.waiting, stats.kv_usage) == (0, 0, 0.0)
+
+
+def text_of(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Delta))

@@ -4,8 +4,8 @@ import asyncio
 import io
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from serve_app.engine.answers import Answers
 from serve_app.engine.engine import Engine
-from serve_app.engine.flight import Flight, Runner
+from serve_app.engine.flight import Flight
 from serve_app.engine.model import ModelRunner
 from serve_app.engine.scheduler import Batch
 from serve_app.engine.tokenizer import ChatTokenizer, Transcript
@@ -27,7 +27,6 @@ from serve_app.messages import (
     CompletionRequest,
     Delta,
     Echo,
-    EngineStats,
     Event,
     Finish,
     FinishReason,
@@ -38,69 +37,29 @@ from serve_app.messages import (
     Urgency,
     Usage,
 )
-from serve_app.settings import EngineSettings, LogSettings
+from serve_app.settings import LogSettings
 from serve_app.telemetry import configure
 from tests.engine.parts import (
     CONTEXT,
-    Late,
+    Start,
     Turnstile,
     Twins,
     ask,
     build,
     grammars_of,
+    is_idle,
+    read,
     settings,
+    text_of,
     until,
 )
 
 HELLO_TOKENS = 8
 
-Start = Callable[..., AbstractAsyncContextManager[Engine]]
-
-
-@pytest.fixture(params=[lambda runner: runner, Late], ids=["at once", "late"])
-def start(request: pytest.FixtureRequest, chat_tokenizer: ChatTokenizer) -> Start:
-    """Run an engine; however its requests end, all pages are free afterwards."""
-
-    @asynccontextmanager
-    async def running(
-        runner: Runner, chosen: EngineSettings, eos_ids: tuple[int, ...] = ()
-    ) -> AsyncIterator[Engine]:
-        engine = Engine(
-            runner=request.param(runner),
-            tokenizer=chat_tokenizer,
-            grammars=grammars_of(chat_tokenizer, chosen),
-            settings=chosen,
-            context_tokens=CONTEXT,
-            eos_ids=eos_ids,
-        )
-        engine.start()
-        try:
-            yield engine
-        finally:
-            await engine.stop()
-        assert is_idle(engine.stats())
-        engine._scheduler.blocks.check()
-
-    return running
-
 
 @pytest.fixture(scope="module")
 def model() -> Any:
     return build("glm", torch.float32)
-
-
-async def read(engine: Engine, request: ChatRequest) -> list[Event]:
-    async with aclosing(engine.generate(request)) as events:
-        return [event async for event in events]
-
-
-def is_idle(stats: EngineStats) -> bool:
-    """Nobody runs or waits, and no page is held."""
-    return (stats.running, stats.waiting, stats.kv_usage) == (0, 0, 0.0)
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Delta))
 
 
 async def test_the_answer_is_what_generate_says(

@@ -68,6 +68,22 @@ def test_every_fork_answers_as_if_it_had_asked_alone(
     assert [answer(one) for one in (leader, *forks)] == [expected] * 4
 
 
+@pytest.mark.parametrize("page_tokens", [1, 4, 16])
+def test_a_document_that_comes_back_from_the_host_changes_nothing(
+    twins: Twins, page_tokens: int
+) -> None:
+    chosen = EngineSettings(page_tokens=page_tokens, kv_tokens=240, host_kv_tokens=480)
+    machine = Machine(twins.served, chosen)
+    document, other = prompt(9, 200), prompt(8, 200)
+    machine.finish([Sequence(list(document), 1)])
+    machine.finish([Sequence(list(other), 1)])
+    back = Sequence([*document, 5, 6], COUNT)
+    machine.finish([back])
+    assert back.cached == 200 // page_tokens * page_tokens
+    assert machine.scheduler.totals.host_hit_tokens > 100
+    assert answer(back) == twins.generate([*document, 5, 6], COUNT)
+
+
 def test_other_salts_share_nothing(twins: Twins) -> None:
     machine = Machine(twins.served, EngineSettings())
     tokens = prompt(9, 70)
@@ -105,6 +121,7 @@ arrivals = st.lists(
     step_tokens=st.integers(1, 80),
     kv_tokens=st.integers(128, 400),
     max_running=st.integers(1, 8),
+    host_kv_tokens=st.sampled_from([0, 64, 640]),
 )
 def test_any_mix_gives_each_the_likeliest_tokens(
     *,
@@ -114,6 +131,7 @@ def test_any_mix_gives_each_the_likeliest_tokens(
     step_tokens: int,
     kv_tokens: int,
     max_running: int,
+    host_kv_tokens: int,
 ) -> None:
     machine = Machine(
         precise_twins.served,
@@ -122,6 +140,7 @@ def test_any_mix_gives_each_the_likeliest_tokens(
             step_tokens=step_tokens,
             kv_tokens=kv_tokens,
             max_running=max_running,
+            host_kv_tokens=host_kv_tokens,
         ),
     )
     sequences = []

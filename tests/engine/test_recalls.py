@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
+from serve_app.engine.draws import Draws
 from serve_app.engine.sequence import Sequence, Status
 from tests.engine.desk import scheduler, step, tokens
-from tests.engine.test_steps import Steps
+from tests.engine.test_steps import Steps, in_use
 
 
 class Documents(Steps):
@@ -92,6 +93,21 @@ def test_who_comes_back_has_room_kept_that_nobody_else_takes() -> None:
     while not back.finished:
         step(books)
     assert back.preemptions == 0
+
+
+def test_who_hangs_up_while_pages_come_back_leaves_nothing_held() -> None:
+    books = scheduler(**ROOM)
+    ask(books, 1)
+    ask(books, 100)
+    back = Sequence(tokens(41, 1), 2)
+    books.add(back)
+    batch = books.schedule()
+    books.finish(back, Status.CANCELLED)
+    books.apply(batch, Draws([]))
+    assert batch.recalls
+    assert books.blocks.available == books.blocks.total
+    books.blocks.check()
+    assert not in_use(books.blocks.host)
 
 
 def test_what_was_put_away_is_found_by_its_own_tenant_alone() -> None:

@@ -221,11 +221,11 @@ class Steps(RuleBasedStateMachine):
             assert next(steps) < bound
         assert self.books.blocks.available == self.books.blocks.total
         assert self.books.stats().waiting_tokens == 0
-        assert not _in_use(self.books.blocks.host)
+        assert not in_use(self.books.blocks.host)
         assert not any(line.tenants for line in self.books._roster.lines.values())
 
 
-def _in_use(host: HostPool) -> set[Slot]:
+def in_use(host: HostPool) -> set[Slot]:
     """In which states slots are that nobody should be moving pages to or from."""
     return set(host._states) - {Slot.FREE, Slot.KEPT}
 
