@@ -11,7 +11,7 @@ from serve_app.models.memory import free_on_host
 from serve_app.models.plan import Device, MemoryPlan, Placement
 from serve_app.models.precision import precision
 from serve_app.models.shares import Share
-from serve_app.models.workspace import WINDOW_LIMITS
+from serve_app.models.workspace import RECALLED_TOKENS, WINDOW_LIMITS
 from serve_app.settings import Settings
 
 
@@ -49,16 +49,21 @@ def plan_memory(folder: ModelFolder, placement: Placement, settings: Settings) -
     sources = share.sources(blueprint.sources(folder.path, built), built)
     weights = [held.bytes(name, source) for name, source in sources.items()]
     scaled = engine.kv_dtype == "fp8" and placement.device == "cuda"
-    kept_bytes = shape.bytes_per_token(placement.dtype)
+    plain, in_8_bits = shape.bytes_per_token(placement.dtype), shape.scaled_bytes_per_token
+    token_bytes = in_8_bits if scaled else plain
+    on_gpu = placement.device == "cuda"
+    under_way = 2 * RECALLED_TOKENS * token_bytes if on_gpu and engine.host_kv_tokens else 0
     return MemoryPlan(
         weights_bytes=sum(weights),
-        kv_bytes_per_token=shape.scaled_bytes_per_token if scaled else kept_bytes,
+        kv_bytes_per_token=token_bytes,
         kv_tokens=engine.kv_tokens,
         free_bytes=_free_bytes(placement.device, share.ranks),
-        work_bytes=shape.work_bytes(engine, placement),
+        work_bytes=shape.work_bytes(engine, placement) + under_way,
         window_limit=WINDOW_LIMITS[placement.device],
         largest_bytes=max(weights),
         ranks=share.ranks,
+        host_tokens=engine.host_kv_tokens,
+        host_free_bytes=free_on_host() // share.ranks if on_gpu else None,
     )
 
 

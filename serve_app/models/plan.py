@@ -61,6 +61,12 @@ class MemoryPlan:
     window_limit: int = 0  # tokens of which a CPU may keep copies side by side
     largest_bytes: int = 0  # the weight that is laid out anew, before there is a cache
     ranks: int = 1
+    host_tokens: int = 0  # of a second KV cache, in the host's memory
+    host_free_bytes: int | None = None  # None: it is the device's
+
+    @property
+    def host_bytes(self) -> int:
+        return self.kv_bytes_per_token * self.host_tokens
 
     @property
     def kv_bytes(self) -> int:
@@ -74,7 +80,8 @@ class MemoryPlan:
     @property
     def spare_bytes(self) -> int:
         """What is needed beside weights and KV cache."""
-        return self.work_bytes + self.kv_bytes_per_token * self.window_tokens
+        own = self.host_bytes if self.host_free_bytes is None else 0
+        return self.work_bytes + self.kv_bytes_per_token * self.window_tokens + own
 
     @property
     def needed_bytes(self) -> int:
@@ -82,12 +89,17 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        return self.needed_bytes <= self.free_bytes
+        return self.needed_bytes <= self.free_bytes and self.fits_host
+
+    @property
+    def fits_host(self) -> bool:
+        return self.host_free_bytes is None or self.host_bytes <= self.host_free_bytes
 
     @property
     def kv_tokens_that_fit(self) -> int:
         """The largest KV cache beside these weights; 0 if not even they fit."""
-        left = self.free_bytes - self.weights_bytes
+        own = self.host_bytes if self.host_free_bytes is None else 0
+        left = self.free_bytes - self.weights_bytes - own
         if left < self.largest_bytes:
             return 0
         tokens = (left - self.work_bytes) // self.kv_bytes_per_token  # cache and copies together
@@ -116,6 +128,16 @@ class MemoryPlan:
             f"tokens, {gib(self.spare_bytes)} to work in"
         )
 
+    @property
+    def host_told(self) -> str:
+        """What a host beside the device gives; empty: nothing."""
+        if self.host_free_bytes is None or not self.host_tokens:
+            return ""
+        return (
+            f"; {gib(self.host_bytes)} of {gib(self.host_free_bytes)} free on the host for "
+            f"{self.host_tokens} KV tokens more"
+        )
+
     def where(self, device: Device) -> str:
         return device if self.ranks == 1 else f"each {device} of {self.ranks}"
 
@@ -125,7 +147,7 @@ class MemoryPlan:
             f"{gib(self.needed_bytes)} of {gib(self.free_bytes)} free on {self.where(device)}: "
             f"{self.parts}; "
             f"{kib(self.kv_bytes_per_token)} a KV token, {self.kv_tokens_per_gib} a GiB, "
-            f"{self.kv_tokens_that_fit} would fit"
+            f"{self.kv_tokens_that_fit} would fit{self.host_told}"
         )
 
 
@@ -141,6 +163,14 @@ def place(wanted: ModelSettings, *, cuda_available: bool) -> Placement:
 
 def refuse_unless_fits(plan: MemoryPlan, device: Device) -> None:
     """Raise BadModel with the numbers and what to change."""
+    if not plan.fits_host:
+        free = plan.host_free_bytes or 0
+        raise BadModel(
+            f"engine.host_kv_tokens: {plan.host_tokens} take {gib(plan.host_bytes)} of the host's "
+            f"memory, of which {gib(free)} are free"
+            f"{'' if plan.ranks == 1 else f' for each of {plan.ranks} ranks'}. "
+            f"Set it to {free // plan.kv_bytes_per_token} or less."
+        )
     if not plan.fits:
         raise BadModel(
             f"The model needs {gib(plan.needed_bytes)} ({plan.parts}), but "

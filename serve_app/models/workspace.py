@@ -16,6 +16,9 @@ GROUPS = 6
 # A GPU reads pages where they lie.
 WINDOW_LIMITS: Mapping[Device, int] = {"cpu": GROUPS * GROUP_TOKENS, "cuda": 0}
 
+# Tokens on their way between a GPU and its host, each way.
+RECALLED_TOKENS = 2048
+
 _LOGIT_ROWS = 512  # of several GPUs' logits gathered at once
 _FLOAT = 4  # bytes; logits are drawn from in float32
 _CUDA_BYTES = 768 * 2**20  # libraries' workspaces and captured graphs

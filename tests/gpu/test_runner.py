@@ -12,6 +12,7 @@ from serve_app.engine.choice import Choice
 from serve_app.engine.gpu.kernels import decode
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import can_serve
+from serve_app.engine.moves import Moves
 from serve_app.engine.sequence import Sequence
 from serve_app.settings import EngineSettings
 
@@ -185,6 +186,20 @@ def test_a_fork_gets_its_own_copy_of_a_page(model: Any) -> None:
     pages = [0, 30]
     batch = Batch((Row(fork, 5, 1, True, pages),), copies=((1, 30),))
     assert served.run(batch).tokens == answer
+
+
+@pytest.mark.parametrize("kv_dtype", ["auto", "fp8"])
+def test_a_prompt_put_away_on_the_host_and_brought_back_elsewhere_goes_on(
+    model: Any, kv_dtype: str
+) -> None:
+    served = runner(model, kv_dtype=kv_dtype, host_kv_tokens=16 * SIZE)
+    one, back = sequence(9, 9), sequence(9, 9)
+    served.run(Batch((), (row(one, 0, 8, 0),)))
+    stayed = served.run(Batch((row(one, 8, 1, 0),))).tokens
+    served.run(Batch((), (row(sequence(5, 9), 0, 9, 20),), moves=Moves([(0, 3), (1, 7)])))
+    served.run(Batch((), (row(sequence(6, 8), 0, 8, 0),)))
+    assert served.begin(Batch((), moves=Moves((), [(3, 40), (7, 41)]))).draws().tokens == []
+    assert served.run(Batch((row(back, 8, 1, 40),))).tokens == stayed
 
 
 def test_logits_that_are_not_numbers_are_told(model: Any) -> None:

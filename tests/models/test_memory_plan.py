@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from serve_app.engine import packer
+from serve_app.engine.limits import Limits
 from serve_app.models import catalogue, device, manifest
 from serve_app.models.plan import Device, MemoryPlan, Placement
 from serve_app.models.precision import Dtype, Quantization
 from serve_app.models.streams import Streams, streams
-from serve_app.models.workspace import GROUP_TOKENS, GROUPS
+from serve_app.models.workspace import GROUP_TOKENS, GROUPS, RECALLED_TOKENS
 from serve_app.settings import EngineSettings, ModelSettings, Settings
 from tests.models import original
 
@@ -135,6 +136,7 @@ def test_a_cpu_keeps_copies_side_by_side_and_says_so(tmp_path: Path) -> None:
 
 def test_the_copies_are_those_of_the_engine() -> None:
     assert packer.KEPT == GROUP_TOKENS
+    assert Limits.of(EngineSettings()).recalled_tokens == RECALLED_TOKENS
     assert (packer.KEPT // packer.SHORT).bit_length() == GROUPS
 
 

@@ -1,5 +1,7 @@
 """Whether a model fits is known before a byte of it is loaded."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,37 @@ def test_weights_that_are_too_large_ask_for_another_model_or_machine() -> None:
 
     with pytest.raises(BadModel, match=r"Choose a smaller model"):
         refuse_unless_fits(plan, "cpu")
+
+
+def test_a_host_with_too_little_memory_is_told_before_anything_is_loaded() -> None:
+    plan = MemoryPlan(
+        weights_bytes=18 * GIB,
+        kv_bytes_per_token=40 * 1024,
+        kv_tokens=131_072,
+        free_bytes=140 * GIB,
+        host_tokens=10**6,
+        host_free_bytes=32 * GIB,
+    )
+
+    with pytest.raises(BadModel) as caught:
+        refuse_unless_fits(plan, "cuda")
+
+    assert caught.value.message == (
+        "engine.host_kv_tokens: 1000000 take 38.15 GiB of the host's memory, of which 32.00 GiB "
+        "are free. Set it to 838860 or less."
+    )
+    assert plan.told("cuda").endswith(
+        "; 38.15 GiB of 32.00 GiB free on the host for 1000000 KV tokens more"
+    )
+
+
+def test_on_a_cpu_pages_put_away_take_the_memory_of_the_others() -> None:
+    alone = MemoryPlan(GIB, kv_bytes_per_token=1024, kv_tokens=1024, free_bytes=4 * GIB)
+    beside = replace(alone, host_tokens=2**20)
+
+    assert beside.needed_bytes == alone.needed_bytes + GIB
+    assert beside.kv_tokens_that_fit == alone.kv_tokens_that_fit - 2**20
+    assert replace(alone, host_tokens=2**22).fits is False
 
 
 @given(

@@ -20,25 +20,28 @@ def settings(ranks: int, **engine: Any) -> Settings:
     return Settings(model=ModelSettings(device="cpu"), engine=chosen)
 
 
-async def answers(chosen: Settings) -> tuple[list[list[int]], int]:
-    """What is said, and how often a sequence was sent away meanwhile."""
+async def answers(chosen: Settings) -> tuple[list[list[int]], int, int]:
+    """What is said, how often a sequence was sent away, and tokens that came from the host."""
     engine: Any = await asyncio.to_thread(load_engine, chosen)
     engine.start()
     try:
         found = await said(engine)
-        return found, engine.stats().preemptions
+        stats = engine.stats()
+        return found, stats.preemptions, stats.host_hit_tokens
     finally:
         await engine.stop()
 
 
-def test_two_ranks_say_what_one_says_in_chunks_in_forks_with_guesses_and_after_preemption() -> None:
+def test_two_ranks_say_what_one_says_in_chunks_in_forks_with_guesses_and_after_being_away() -> None:
     tight = {"step_tokens": 24, "kv_tokens": 24 * 16, "speculation": "by_request"}
+    tight |= {"host_kv_tokens": 10**4}
 
-    alone, _ = asyncio.run(answers(settings(1, **tight)))
-    together, preemptions = asyncio.run(answers(settings(2, **tight)))
+    alone, *_ = asyncio.run(answers(settings(1, **tight)))
+    together, preemptions, brought_back = asyncio.run(answers(settings(2, **tight)))
 
     assert together == alone
     assert preemptions > 0
+    assert brought_back > 0
     assert active_children() == []
 
 
