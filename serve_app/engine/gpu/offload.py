@@ -39,13 +39,14 @@ class SideStream:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # its omission
 
     def run(self, copies: Callable[[], None]) -> torch.cuda.Event:
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             copies()
-        return self._stream.record_event()
+        mark: torch.cuda.Event = self._stream.record_event()
+        return mark
 
     def wait(self, mark: torch.cuda.Event) -> None:
         torch.cuda.current_stream(self._device).wait_event(mark)
@@ -149,9 +150,7 @@ def pinned(shape: tuple[int, ...]) -> Tensor:
     torch's own way would round its size up to a power of two.
     """
     memory = torch.empty(shape, dtype=torch.int64)
-    runtime: Any = torch.cuda.cudart()
-    failed = runtime.cudaHostRegister(memory.data_ptr(), memory.nbytes, _PORTABLE)
-    if failed != runtime.cudaError.success:
+    if int(_runtime().cudaHostRegister(memory.data_ptr(), memory.nbytes, _PORTABLE)):
         raise BadSettings(
             f"engine.host_kv_tokens: {memory.nbytes / 2**30:.2f} GiB of this machine's memory could"
             " not be pinned; set fewer tokens."
@@ -162,9 +161,12 @@ def pinned(shape: tuple[int, ...]) -> Tensor:
 def _unpin(kept: Sequence[Tensor]) -> None:
     """Before it is free memory again, no copy may be under way."""
     torch.cuda.synchronize()
-    runtime: Any = torch.cuda.cudart()
     for memory in kept:
-        runtime.cudaHostUnregister(memory.data_ptr())
+        _runtime().cudaHostUnregister(memory.data_ptr())
+
+
+def _runtime() -> Any:
+    return torch.cuda.cudart()  # type: ignore[no-untyped-call]  # the library's omission
 
 
 def runs(slots: Sequence[int]) -> Iterator[tuple[int, int, int]]:
