@@ -79,7 +79,7 @@ def on_card(dtype: str) -> Bench:
         yields_per_s=10**9,
     )
     runner, known = GpuRunner(shape.model(), settings), tokens.tokenizer()
-    return _bench(runner, known, settings, runner._cache.token_bytes, CARD)
+    return bench_of(runner, known, settings, runner._cache.token_bytes, CARD)
 
 
 def on_cpu() -> Bench:
@@ -91,10 +91,10 @@ def on_cpu() -> Bench:
     runner = ModelRunner(AutoModelForCausalLM.from_pretrained(NANO).eval(), settings)
     known = ChatTokenizer(AutoTokenizer.from_pretrained(NANO))
     cache = runner._cache.whole
-    return _bench(runner, known, settings, cache[:, 0, 0].nbytes, TRIAL)
+    return bench_of(runner, known, settings, cache[:, 0, 0].nbytes, TRIAL)
 
 
-def _bench(
+def bench_of(
     runner: Any, known: ChatTokenizer, settings: EngineSettings, token_bytes: int, work: Work
 ) -> Bench:
     engine = Engine(

@@ -1,0 +1,84 @@
+"""The 1M shape of GLM-4-9B: what its cache takes, a token behind a million, a long prompt whole.
+
+usage: python -m tests.gpu.million [auto|fp8 [tokens]]     one card of 140 GB, 100 s for 262144
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import torch
+from transformers import GlmForCausalLM
+
+from serve_app.engine.engine import Engine
+from serve_app.engine.gpu.runner import GpuRunner
+from tests.gpu import shape, tokens
+from tests.gpu.decode_step import copy_speed, milliseconds, products, step
+from tests.gpu.stream import read
+
+CONTEXT = 1_048_576
+SPARE = 8_192
+PASTS = (131_008, 524_224, 1_048_512)
+
+
+def model() -> Any:
+    """Four key heads and places for a million tokens; otherwise as its smaller sibling."""
+    config = shape.config()
+    config.num_key_value_heads, config.max_position_embeddings = 4, CONTEXT
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("cuda"):
+            return GlmForCausalLM(config).eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+async def whole(runner: GpuRunner, settings: Any, length: int) -> dict[str, Any]:
+    known = tokens.tokenizer()
+    engine = Engine(
+        runner=runner,
+        tokenizer=known,
+        grammars=tokens.grammars(known, settings),
+        settings=settings,
+        context_tokens=CONTEXT,
+        eos_ids=(),
+    )
+    engine.start()
+    seen = await read(engine, shape.prompt(1, length), 16)
+    await engine.stop()
+    return {"prompt": length, "first_s": round(seen.first, 1), "each_ms": round(1e3 * seen.each, 2)}
+
+
+def main() -> None:
+    dtype, length = [*sys.argv[1:], *("auto", "262144")[len(sys.argv) - 1 :]]
+    begun = time.perf_counter()
+    settings = shape.settings(kv_dtype=dtype, kv_tokens=CONTEXT + SPARE, max_running=8)
+    bytes_s = copy_speed()
+    torch.cuda.empty_cache()
+    built = model()
+    weights = torch.cuda.memory_allocated()
+    runner = GpuRunner(built, settings)
+    told = {
+        "kv_dtype": dtype,
+        "weights_gib": round(weights / 2**30, 2),
+        "all_gib": round(torch.cuda.memory_allocated() / 2**30, 2),
+        "token_bytes": runner._cache.token_bytes,
+        "ready_s": round(time.perf_counter() - begun, 1),
+    }
+    print(json.dumps(told), flush=True)
+    floor = milliseconds(products(runner, 1))
+    for past in PASTS:
+        took = milliseconds(step(runner, 1, past), 10)
+        least = floor + 1e3 * past * runner._cache.token_bytes / bytes_s
+        line = {"past": past, "step_ms": round(took, 2), "floor_ms": round(least, 2)}
+        print(json.dumps({**line, "ratio": round(took / least, 2)}), flush=True)
+    print(json.dumps(asyncio.run(whole(runner, settings, int(length)))), flush=True)
+    print(json.dumps({"peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}))
+
+
+if __name__ == "__main__":
+    main()
