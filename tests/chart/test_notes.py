@@ -1,12 +1,18 @@
 """What helm tells whoever has just installed a version."""
 
 import re
+import shlex
 
 import pytest
 
+from k8s import wishes
+from k8s.road import Version
+from k8s.road.order import Order
 from tests.chart import helm
+from tests.release.roads import Walk
 
 NANO = helm.chart("glm-model") / "ci" / "nano-values.yaml"
+DIGEST = "2" * 64  # of the model there
 
 
 def notes(*arguments: str) -> str:
@@ -24,9 +30,22 @@ def test_the_next_steps_are_to_wait_to_ask_and_to_lead_users_there() -> None:
     assert commands(notes()) == [
         "kubectl -n glm rollout status deployment/glm-v1-head",
         "helm -n glm test glm-v1",
-        "kubectl glm release v1 -n glm",
+        f"kubectl glm release v1 --model-digest {DIGEST} -n glm",
         "helm -n glm install glm-road helm/glm-road --set stable=v1",
     ]
+
+
+def test_a_road_takes_the_release_that_is_told() -> None:
+    """As the API server gives it a policy, by which what is released is evaluated first."""
+    told = shlex.split(commands(notes("--set", "version=v9"))[2])
+    name, digest = told[3], told[told.index("--model-digest") + 1]
+    walk = Walk()
+    walk.look()
+    assert walk.road.spec.policy.evaluate.required
+
+    wish = wishes.release(walk.road, Order(version=Version(name=name, model_digest=digest)))
+
+    assert wish["candidate"] == "v9"
 
 
 def test_nobody_is_told_to_wait_for_a_version_without_pods() -> None:
