@@ -127,3 +127,28 @@ def test_the_controller_reaches_the_prometheus_that_it_was_told_of() -> None:
     ]
 
     assert reached == [9090, 10902]
+
+
+@pytest.mark.parametrize("asker", ["controller", "scorer"])
+def test_an_api_server_is_reached_on_the_port_it_has(asker: str) -> None:
+    """Most engines judge after the Service's address was translated: 8443, 16443 and others."""
+    values = helm.chart("glm-platform") / "ci" / "class-values.yaml"
+    own = ("--set", "networkPolicies.apiPorts={16443}")
+    policies = of_kind("NetworkPolicy", helm.objects("glm-platform", values, *own))
+    pod = Peer(CONTROLLER.labels | {"app.kubernetes.io/component": asker})
+
+    reached = [port for port in (443, 6443, 16443) if allowed(policies, pod, OUTSIDE, port)]
+
+    assert reached == [16443]
+
+
+def test_the_controller_reaches_a_prometheus_outside_by_the_way_it_was_given() -> None:
+    values = helm.chart("glm-platform") / "ci" / "class-values.yaml"
+    outside = (
+        *("--set", "controller.prometheus=http://prometheus.example:9090"),
+        *("--set-json", 'networkPolicies.extraEgress=[{"ports":[{"port":9090}]}]'),
+    )
+    policies = of_kind("NetworkPolicy", helm.objects("glm-platform", values, *outside))
+
+    assert allowed(policies, CONTROLLER, OUTSIDE, 9090)
+    assert not allowed(policies, NEIGHBOUR, OUTSIDE, 9090)

@@ -47,3 +47,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- $install := .Values.gateway.retries.install }}
 {{- if or (eq $install "always") (and (eq $install "auto") (.Capabilities.APIVersions.Has "gateway.envoyproxy.io/v1alpha1/BackendTrafficPolicy")) }}yes{{ end }}
 {{- end }}
+
+{{/* The API server has no pods: it is told by its ports alone. */}}
+{{- define "glm-platform.apiEgress" -}}
+- ports:
+    {{- range .Values.networkPolicies.apiPorts }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+{{- end }}
