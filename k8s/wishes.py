@@ -63,10 +63,23 @@ def _evaluable(road: Road, version: Version) -> None:
 
 
 def has_begun(road: Road, order: Order) -> bool:
-    """Whether just that is on its way already: a job that a runner lost is run again."""
+    """Whether just that is on its way already: a job that a runner lost is run again.
+
+    Raises Refused where it is on its way, but not as far as is asked now.
+    """
     version, status = order.version, road.status
     known = status.under_way and status.candidate == version.name
-    return known and road.spec.version(version.name) in versions_with(road.spec, version)
+    if not known or road.spec.version(version.name) not in versions_with(road.spec, version):
+        return False
+    _known(order.advance_to, status.plan)
+    names = [*(each.name for each in status.plan), PROMOTED]
+    places = {name: place for place, name in enumerate(names)}
+    if places.get(road.spec.advance_to, -1) < places[order.advance_to]:
+        raise Refused(
+            f"{version.name} is on its way already, but as far as {road.spec.advance_to} only. "
+            f"To let it go on: kubectl glm promote --to {order.advance_to}"
+        )
+    return True
 
 
 def promote(road: Road, to: str, override_hold: str | None = None, only: str | None = None) -> Wish:

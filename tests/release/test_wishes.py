@@ -311,6 +311,18 @@ def test_the_same_release_asked_twice_has_begun() -> None:
         wishes.has_begun(walk.road, other)
 
 
+def test_a_release_that_may_not_go_so_far_is_told_how_it_may() -> None:
+    """Else its asker thinks that it will, and its deadline sends it home."""
+    road = walk_at("mirror").wish(advance_to="canary-1").road
+    for as_far in ("evaluate", "canary-1"):
+        assert wishes.has_begun(road, order("v2", advance_to=as_far))
+    for further in ("canary-10", "promoted"):
+        with pytest.raises(Refused, match=f"canary-1 only. .*promote --to {further}"):
+            wishes.has_begun(road, order("v2", advance_to=further))
+    with pytest.raises(Refused, match="No step soon"):
+        wishes.has_begun(road, order("v2", advance_to="soon"))
+
+
 def test_a_pipeline_promotes_its_own_candidate_alone() -> None:
     road = walk_at("mirror").road
     assert wishes.promote(road, "canary-1", only="v2") == {"advanceTo": "canary-1"}
