@@ -20,7 +20,7 @@ from k8s.faults import Fault
 from k8s.gates import judge
 from k8s.ledger import Record, missing
 from k8s.phases import thresholds_of
-from k8s.reports import Summary
+from k8s.reports import Summary, counts
 from k8s.road import Phase, Road, Status, Step, Transition, Verdict
 from k8s.road.route import is_taken, named, render_route
 from k8s.rules import Observed
@@ -107,17 +107,14 @@ class Controller:
         return decide(replace(observed, report=report, evaluation_digest=digest))
 
     def _summary(self, road: Road) -> Summary | None:
-        """Of this very model; another one's report under the same name is none."""
+        """Of this attempt and these very models; any other under the same name is none."""
         if road.status.phase is not Phase.EVALUATING or road.status.candidate is None:
             return None
         try:
             summary = self._world.summary(road.status.candidate)
         except BadRoad:
             return None  # what cannot be read is no report; the deadline ends the waiting
-        version = road.spec.version(road.status.candidate)
-        asked = version.model_digest.removeprefix("sha256:") if version else ""
-        found = summary.model_digest.removeprefix("sha256:") if summary else ""
-        return summary if found == asked else None
+        return summary if summary and counts(summary, road) else None
 
     def _report(
         self, observed: Observed, memory: _Memory, look: Look, summary: Summary | None

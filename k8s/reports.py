@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from k8s.errors import BadRoad
-from k8s.road import Verdict
+from k8s.road import Road, Verdict
 from k8s.road.wire import WIRE
 
 
@@ -17,9 +17,37 @@ class Summary:
 
     version: str
     model_digest: str = ""
+    attempt: int = 0
+    """Of the road, to bring the version to its users."""
+    incumbent: str = ""
+    incumbent_digest: str = ""
     digest: str
     """SHA-256 of the whole report."""
     verdicts: tuple[Verdict, ...]
+
+
+def counts(summary: Summary, road: Road) -> bool:
+    """Whether it found anything, in this attempt, on this very model, against who is stable now.
+
+    Where the road knows no digest of the stable version, its name stands for it.
+    """
+    candidate, stable = road.status.candidate, road.status.stable
+    known = _model_of(road, stable)
+    return (
+        bool(summary.verdicts)
+        and (summary.attempt, summary.incumbent) == (road.status.attempt, stable)
+        and _bare(summary.model_digest) == _model_of(road, candidate)
+        and known in {"", _bare(summary.incumbent_digest)}
+    )
+
+
+def _model_of(road: Road, name: str | None) -> str:
+    version = road.spec.version(name) if name else None
+    return _bare(version.model_digest) if version else ""
+
+
+def _bare(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 _SUMMARY: Final = TypeAdapter(Summary)

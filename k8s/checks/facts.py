@@ -19,7 +19,7 @@ class Facts:
     restarts: int = 0
     """Of its containers since the step began."""
     evaluation: Sequence[Verdict] | None = field(default=())
-    """Its report's verdicts; None while there is no report of this very model."""
+    """Its report's verdicts; None while one is needed that counts, empty where none is."""
     looks: int = 1
     """How often this step may be judged before its deadline."""
     unseen: str = ""

@@ -14,8 +14,10 @@ def ready(facts: Facts) -> Verdict:
 def evaluated(facts: Facts) -> Verdict:
     """The report is there; its own checks follow this one."""
     if facts.evaluation is None:
-        message = "no report on this model yet"
+        message = "no report of this attempt, on this model against the stable version, yet"
         return Verdict(check="evaluated", outcome=Outcome.WAIT, message=message)
+    if not facts.evaluation:
+        return not_asked("evaluated")
     message = f"{len(facts.evaluation)} checks on golden sets"
     return Verdict(check="evaluated", outcome=Outcome.PASS, message=message)
 

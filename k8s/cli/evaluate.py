@@ -1,12 +1,16 @@
 """`kubectl glm evaluate`: golden sets against an endpoint, in a pipeline, a Job or by hand."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from k8s.cli.options import As, Context, Namespace, Output
+from k8s.cli.options import As, Context, Name, Namespace, Output
+from k8s.cli.place import find
 from k8s.errors import Refused
+
+if TYPE_CHECKING:
+    from k8s.road import Road
 
 WORSE = 3
 """The exit code of a FAIL: to ask again would not help, and a Job need not try."""
@@ -40,6 +44,11 @@ def evaluate(
     record: Annotated[
         bool, typer.Option(help="Put the verdicts into the cluster, where the road waits.")
     ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(metavar="NUMBER", help="It is recorded for; default: as the road has it."),
+    ] = None,
+    road: Name = None,
     namespace: Namespace = None,
     context: Context = None,
     output: As = Output.TEXT,
@@ -48,6 +57,7 @@ def evaluate(
 
     Exit code 3 if anything is surely worse, 1 if there are too few questions to tell or nobody
     answers. With --record too few are no failure: the road waits for more, until its deadline.
+    A record counts for one attempt of the road, against the version that is stable then.
 
     Writes report.json, summary.json, summary.md, junit.xml and scores.png.
     """
@@ -57,11 +67,18 @@ def evaluate(
     from k8s.evaluation.asking import Endpoint
     from k8s.evaluation.comparison import Side
     from k8s.road import Outcome
+    from k8s.road.order import attempt_of
 
     def side(name: str, address: str, model_digest: str) -> Side:
         return Side(name, Endpoint(address, pin=name if pin else ""), model_digest)
 
     questions = sets.read(_files(golden or [Path("ci/golden")]))
+    if record and not against:
+        raise Refused("--record needs --against: a road counts what is held to its stable version.")
+    if record and attempt is None:  # read before anything is asked: the road may go on meanwhile
+        _, seen = find(road, namespace, context)
+        attempt = attempt_of(seen, version)
+        against_digest = against_digest or _digest_of(seen, against)
     incumbent = side(against, against_url or url, against_digest) if against else None
     candidate = side(version, url, digest)
     found = compare(questions, candidate, incumbent, margin=margin, cache=cache)
@@ -70,12 +87,17 @@ def evaluate(
     if record:
         from k8s.cluster import Cluster, connect
 
-        Cluster(connect(context, namespace)).write_summary(found.summary())
+        Cluster(connect(context, namespace)).write_summary(found.summary(attempt or 0))
     outcomes = {each.outcome for each in found.verdicts}
     if Outcome.FAIL in outcomes:
         raise typer.Exit(WORSE)
     if Outcome.WAIT in outcomes and not record:
         raise typer.Exit(1)
+
+
+def _digest_of(road: "Road", name: str) -> str:
+    known = road.spec.version(name)
+    return known.model_digest if known else ""
 
 
 def _files(places: list[Path]) -> list[Path]:

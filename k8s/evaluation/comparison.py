@@ -49,6 +49,7 @@ class Evaluation:
     candidate: str
     candidate_digest: str
     incumbent: str
+    incumbent_digest: str
     golden_digest: str
     questions: int
     lines: tuple[Line, ...]
@@ -65,11 +66,14 @@ class Evaluation:
         told = {**asdict(self), "latency": None}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
-    def summary(self) -> Summary:
-        """What the road needs of it."""
+    def summary(self, attempt: int = 0) -> Summary:
+        """What the road needs of it; 0 is of no attempt."""
         return Summary(
             version=self.candidate,
             model_digest=self.candidate_digest,
+            attempt=attempt,
+            incumbent=self.incumbent,
+            incumbent_digest=self.incumbent_digest,
             digest=self.digest,
             verdicts=self.verdicts,
         )
@@ -103,6 +107,7 @@ def evaluate(
         candidate=candidate.name,
         candidate_digest=candidate.digest,
         incumbent=incumbent.name if incumbent else "",
+        incumbent_digest=incumbent.digest if incumbent else "",
         golden_digest=golden.digest(questions),
         questions=len(questions),
         lines=found,

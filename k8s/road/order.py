@@ -62,6 +62,13 @@ def attempt(road: Road, order: Order) -> int:
     return max((each.attempt for each in tried), default=0) + 1
 
 
+def attempt_of(road: Road, version: str) -> int:
+    """The one that is asked for, or that a release would be."""
+    tried = [each.attempt for each in road.status.refused if each.version == version]
+    last, spec = max(tried, default=0), road.spec
+    return spec.attempt if spec.candidate == version and spec.attempt > last else last + 1
+
+
 def _bare(digest: str) -> str:
     return digest.removeprefix("sha256:")
 

@@ -42,7 +42,8 @@ def test_it_types_what_a_person_could() -> None:
 
     assert (read["version"], read["against"], read["margin"]) == ("v42", "v41", 0.1)
     assert (read["url"], read["against_url"]) == ("http://glm-v42:8000", "http://glm-v41:8000")
-    assert read["digest"] == "3" * 64
+    assert (read["digest"], read["against_digest"]) == ("3" * 64, "2" * 64)
+    assert read["attempt"] == 1
     assert read["record"]
     assert not read["pin"]
     mounts = [each["mountPath"] for each in given["volumeMounts"]]

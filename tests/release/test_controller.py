@@ -1,14 +1,16 @@
 """The controller in a world in memory: what is written, in which order, and what survives."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
 from k8s.road import Outcome, Pause, Phase, Policy
+from k8s.road.spec import Evaluation
 from k8s.words import why
-from tests.release.roads import road_of
+from tests.release.roads import digest_of, road_of
 from tests.release.worlds import HEALTHY, SICK, Crash, Later, Town
 
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
@@ -73,15 +75,47 @@ def test_a_failed_evaluation_never_meets_a_user(town: Town) -> None:
     assert town.world.shares == {"v1": 100}
 
 
-def test_a_report_on_another_model_is_no_report(town: Town) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model_digest": "of another one"},
+        {"attempt": 2},
+        {"incumbent": "v5"},
+        {"incumbent_digest": digest_of("v5")},
+        {"verdicts": ()},
+    ],
+)
+def test_a_report_on_anything_else_or_on_nothing_is_no_report(
+    town: Town, changed: dict[str, Any]
+) -> None:
     town.release("v2")
-    town.world.evaluated["v2"] = town.world.evaluated.pop("v2").__class__(
-        version="v2", digest="d", verdicts=(), model_digest="of another one"
-    )
+    town.world.evaluated["v2"] = replace(town.world.evaluated["v2"], **changed)
     town.look()
-    town.look(after=100)
-    assert town.world.resource.status.step == "evaluate"
+    assert town.look(after=100).step == "evaluate"
+    assert "no report of this attempt" in town.world.resource.status.message
     assert town.walk().phase is Phase.ROLLED_BACK
+
+
+def test_another_attempt_waits_for_a_report_of_its_own(town: Town) -> None:
+    town.release("v2")
+    town.evaluated("v2", Outcome.FAIL)
+    town.look()
+    hold = town.look(after=1).hold
+    assert hold is not None
+    town.world.wish(attempt=2, lift_hold=hold.id)
+    town.look()
+    assert town.look(after=100).step == "evaluate"
+    town.evaluated("v2")
+    town.walk()
+    assert town.world.resource.status.phase is Phase.PROMOTED
+
+
+def test_where_no_evaluation_is_required_none_is_waited_for(town: Town) -> None:
+    town.world.wish(policy=Policy(evaluate=Evaluation(required=False)))
+    town.release("v2")
+    town.world.evaluated.clear()
+    town.look()
+    assert town.walk().phase is Phase.PROMOTED
 
 
 def test_a_report_that_cannot_be_read_is_no_report_and_bars_no_way_back(

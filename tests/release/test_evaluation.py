@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from k8s import evaluation
 from k8s.cli import app
 from k8s.cli import evaluate as command
+from k8s.cluster import Cluster
 from k8s.errors import BadGolden, Unreachable
 from k8s.evaluation import Side, golden, report
 from k8s.evaluation.asking import Answer, Endpoint, ask
@@ -24,6 +25,7 @@ from k8s.evaluation.golden import Question
 from k8s.evaluation.picture import draw
 from k8s.evaluation.scores import Pieces, bleu, chrf, exact, rouge_l, score
 from k8s.road import Outcome
+from tests.release.roads import digest_of
 
 GOLDEN = sorted((Path(__file__).parents[2] / "ci/golden").glob("*.jsonl"))
 TOOL = {
@@ -386,6 +388,29 @@ async def test_a_refusal_of_the_guard_is_an_answer_and_any_other_error_is_none()
         transport, _ = server(httpx.Response(400, json={"error": {"code": code}}))
         (given,) = await ask(HERE, [question()], transport=transport)
         assert (given.finish, given.error) == (finish, error)
+
+
+def test_a_report_is_recorded_for_the_attempt_and_the_models_that_the_road_has(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = partial(evaluation.evaluate, asked=lambda _, these: (answer(id=these[0].id),))
+    monkeypatch.setattr(evaluation, "evaluate", asked)
+    line = {"id": "a", "language": "en", "task": "t", "messages": [], "references": ["x"]}
+    (tmp_path / "one.jsonl").write_text(json.dumps(line))
+    words = ("--url", "http://here", "--golden", str(tmp_path), "--out", str(tmp_path / "out"))
+
+    def recorded(*more: str) -> tuple[int, str, str]:
+        CliRunner().invoke(app, ("evaluate", "v2", *words, "--record", "--against", "v1", *more))
+        found = cluster.summary("v2")
+        assert found is not None
+        return found.attempt, found.incumbent, found.incumbent_digest
+
+    assert recorded() == (1, "v1", digest_of("v1"))
+    cluster.wish("glm", {"candidate": "v2", "attempt": 3}, "test")
+    assert recorded() == (3, "v1", digest_of("v1"))
+    assert recorded("--attempt", "2", "--against-digest", "d") == (2, "v1", "d")
+    alone = CliRunner().invoke(app, ("evaluate", "v2", *words, "--record"))
+    assert "--record needs --against" in str(alone.exception)
 
 
 async def test_a_stream_without_an_end_is_told() -> None:

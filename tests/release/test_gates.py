@@ -216,6 +216,8 @@ def test_a_candidate_that_refuses_more_than_the_stable_version_is_refused(phase:
 def test_an_evaluation_is_waited_for_and_its_checks_follow() -> None:
     worse = Verdict(check="eval-bleu", outcome=Outcome.FAIL, message="3 points worse")
     assert outcomes(facts(evaluation=None), Phase.EVALUATING)["evaluated"] is Outcome.WAIT
+    (_, unasked) = judge(Phase.EVALUATING, facts(evaluation=()))
+    assert unasked.message == "the policy does not ask for it"
     told = judge(Phase.EVALUATING, facts(evaluation=(worse,)))
     assert [each.check for each in told] == ["ready", "evaluated", "eval-bleu"]
 

@@ -14,9 +14,10 @@ from k8s.faults import Fault
 from k8s.ledger import Record
 from k8s.reports import Summary
 from k8s.road import Outcome, Road, Status, Transition, Verdict
+from k8s.road.order import attempt_of
 from k8s.sampler import Sampler
 from k8s.samples import Histogram, Sample
-from tests.release.roads import NOW, VERSIONS, road_of, spec_of
+from tests.release.roads import NOW, VERSIONS, digest_of, road_of, spec_of
 
 BOUNDS = (0.02, 0.04, 0.1, 0.25, 0.5, 1.0, float("inf"))
 TOKENS = (1.0, 5.0, 10.0, 20.0, 50.0, float("inf"))
@@ -200,11 +201,15 @@ class Town:
 
     def evaluated(self, version: str, outcome: Outcome = Outcome.PASS) -> None:
         verdict = Verdict(check="eval-bleu", outcome=outcome, message="as it was")
-        model = self.world.resource.spec.version(version)
+        road = self.world.resource
+        model = road.spec.version(version)
         self.world.evaluated[version] = Summary(
             version=version,
             digest="d" * 64,
             verdicts=(verdict,),
+            attempt=attempt_of(road, version),
+            incumbent=road.status.stable or "",
+            incumbent_digest=digest_of(road.status.stable or ""),
             model_digest=model.model_digest if model else "",
         )
 

@@ -33,7 +33,11 @@ app.kubernetes.io/component: evaluator
 {{/* Services are asked by their names: a gateway may not lead to a new version yet. */}}
 {{- define "glm-road.evaluationArguments" -}}
 {{- $digest := "" }}
-{{- range .Values.versions }}{{- if eq .name $.Values.candidate }}{{ $digest = .modelDigest | default "" }}{{ end }}{{- end -}}
+{{- $against := "" }}
+{{- range .Values.versions }}
+{{- if eq .name $.Values.candidate }}{{ $digest = .modelDigest | default "" }}{{ end }}
+{{- if eq .name $.Values.stable }}{{ $against = .modelDigest | default "" }}{{ end }}
+{{- end -}}
 - {{ .Values.candidate | quote }}
 - --url=http://glm-{{ .Values.candidate }}:8000
 - --against={{ .Values.stable }}
@@ -42,6 +46,10 @@ app.kubernetes.io/component: evaluator
 {{- with $digest }}
 - --digest={{ . }}
 {{- end }}
+{{- with $against }}
+- --against-digest={{ . }}
+{{- end }}
+- --attempt={{ int .Values.attempt }}
 - --golden=/golden
 - --out=/tmp/evaluation
 - --record
