@@ -135,6 +135,7 @@ class Controller:
             ready=observed.ready.get(status.candidate, 0),
             restarts=self._restarts(observed),
             evaluation=_evaluation(road, summary),
+            scored=road.spec.policy.mirror.service is not None,
             looks=_looks(step, road),
             unseen=reading.unseen,
         )

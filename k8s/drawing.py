@@ -15,7 +15,7 @@ from typing import Final
 from pydantic.alias_generators import to_camel
 
 from k8s.checks import HELD_TO
-from k8s.gates import GATES
+from k8s.gates import GATES, SCORED
 from k8s.phases import TRANSITIONS, UNDER_A_HOLD, Event, plan_of
 from k8s.road import UNDER_WAY, Phase, Policy, Thresholds
 from k8s.road.wire import duration_of
@@ -60,11 +60,12 @@ def steps() -> Iterator[str]:
 
 def gates() -> Iterator[str]:
     """Which checks stand in which gate, and by which threshold they judge."""
-    checks = {name: None for gate in GATES.values() for name in map(_name, gate)}
-    yield f"| check | {' | '.join(GATES)} | held to |"
-    yield f"|---|{'---|' * len(GATES)}---|"
+    columns = {str(phase): gate for phase, gate in GATES.items()} | {"Mirroring, scored": SCORED}
+    checks = {name: None for gate in columns.values() for name in map(_name, gate)}
+    yield f"| check | {' | '.join(columns)} | held to |"
+    yield f"|---|{'---|' * len(columns)}---|"
     for check in checks:
-        cells = ("yes" if check in map(_name, gate) else "" for gate in GATES.values())
+        cells = ("yes" if check in map(_name, gate) else "" for gate in columns.values())
         held_to = f"`{to_camel(HELD_TO[check])}`" if check in HELD_TO else ""
         yield f"| {check} | {' | '.join(cells)} | {held_to} |"
 

@@ -11,7 +11,7 @@ from k8s.road import Phase, Verdict
 Check = Callable[[Facts], Verdict]
 
 
-_LIVE: Final[tuple[Check, ...]] = (
+_OWN: Final[tuple[Check, ...]] = (
     checks.ready,
     checks.restarts,
     checks.samples,
@@ -21,6 +21,8 @@ _LIVE: Final[tuple[Check, ...]] = (
     checks.empty_rate,
     checks.verdict_rate,
     checks.refusal_rate,
+)
+_LIKE: Final[tuple[Check, ...]] = (
     checks.finish_mix,
     checks.length_drift,
     partial(checks.latency, name="ttft-p50", of="ttft", share=0.5),
@@ -29,17 +31,21 @@ _LIVE: Final[tuple[Check, ...]] = (
     partial(checks.latency, name="itl-p99", of="gaps", share=0.99),
     partial(checks.latency, name="time-per-token", of="tpot", share=0.5),
     checks.slow_answers,
-    checks.gpu_memory,
 )
+"""Of both versions only where both are asked in the same way."""
+_LIVE: Final = (*_OWN, *_LIKE, checks.gpu_memory)
 
 GATES: Final[dict[Phase, tuple[Check, ...]]] = {
     Phase.EVALUATING: (checks.ready, checks.evaluated),
     Phase.MIRRORING: (*_LIVE, checks.similarity),
     Phase.CANARY: _LIVE,
 }
+SCORED: Final[tuple[Check, ...]] = (*_OWN, checks.gpu_memory, checks.similarity)
+"""Mirroring's where a scorer asks the candidate: short answers, unstreamed, unlike any user's."""
 
 
 def judge(phase: Phase, facts: Facts) -> tuple[Verdict, ...]:
     """All checks of a phase's gate, in order; those of the evaluation each by its name."""
-    verdicts = tuple(check(facts) for check in GATES.get(phase, ()))
+    scored = phase is Phase.MIRRORING and facts.scored
+    verdicts = tuple(check(facts) for check in (SCORED if scored else GATES.get(phase, ())))
     return verdicts + tuple(facts.evaluation or ()) if phase is Phase.EVALUATING else verdicts

@@ -20,6 +20,8 @@ class Facts:
     """Of its containers since the step began."""
     evaluation: Sequence[Verdict] | None = field(default=())
     """Its report's verdicts; None while one is needed that counts, empty where none is."""
+    scored: bool = False
+    """Whether a scorer stands between the copies and the candidate."""
     looks: int = 1
     """How often this step may be judged before its deadline."""
     unseen: str = ""

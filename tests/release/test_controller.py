@@ -8,7 +8,7 @@ import pytest
 from k8s.errors import BadRoad, Unreachable
 from k8s.ledger import verify
 from k8s.road import Outcome, Pause, Phase, Policy
-from k8s.road.spec import Evaluation
+from k8s.road.spec import Evaluation, Mirror
 from k8s.words import why
 from tests.release.roads import digest_of, road_of
 from tests.release.worlds import HEALTHY, SICK, Crash, Later, Town
@@ -94,6 +94,15 @@ def test_a_report_on_anything_else_or_on_nothing_is_no_report(
     assert town.look(after=100).step == "evaluate"
     assert "no report of this attempt" in town.world.resource.status.message
     assert town.walk().phase is Phase.ROLLED_BACK
+
+
+def test_a_candidate_that_a_scorer_asks_is_not_held_to_what_users_ask(town: Town) -> None:
+    town.world.wish(policy=Policy(mirror=Mirror(service="glm-scorer")))
+    town.world.measured["v2"] = replace(HEALTHY, finished={"stop": 10.0, "length": 190.0})
+    assert at(town, "mirror").walk(until="canary-1").step == "canary-1"
+    town.look(after=2)
+    assert town.walk().phase is Phase.ROLLED_BACK
+    assert "finish-mix" in town.world.resource.status.message
 
 
 def test_another_attempt_waits_for_a_report_of_its_own(town: Town) -> None:

@@ -203,6 +203,22 @@ def test_mirrored_answers_must_be_near_the_stable_versions() -> None:
         assert told["similarity"] is outcome
 
 
+def test_a_good_candidate_whose_answers_a_scorer_cuts_short_is_not_refused_for_it() -> None:
+    """Users' answers are longer than the cap; every copy's ends at it."""
+    longer = sample(50, lengths=Histogram(TOKENS, (0, 0, 0, 0, 0, 1000, 4000)))
+    cut = sample(
+        2,
+        lengths=Histogram(TOKENS, (0, 0, 0, 0, 0, 200, 0)),
+        finished={"stop": 10.0, "length": 190.0},
+        ttft=Histogram(BOUNDS, tuple(2.0 * n for n in SLOW)),
+    )
+    unlike = {"finish-mix", "length-drift", "ttft-p50", "ttft-p95"}
+    assert set(unlike_pass(facts(cut, stable=longer), Phase.MIRRORING)) == unlike
+    scored = facts(cut, stable=longer, scored=True)
+    assert unlike_pass(scored, Phase.MIRRORING) == ALL_PASS
+    assert set(unlike_pass(scored, Phase.CANARY)) == unlike
+
+
 @pytest.mark.parametrize("phase", [Phase.MIRRORING, Phase.CANARY])
 def test_a_candidate_that_refuses_more_than_the_stable_version_is_refused(phase: Phase) -> None:
     asked = Thresholds(refusal_rate=0.05)
