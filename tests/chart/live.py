@@ -1,7 +1,8 @@
-"""A chart that finds a Deployment in the cluster, where there is no cluster to look into."""
+"""A chart that finds things in the cluster, where there is no cluster to look into."""
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -9,17 +10,25 @@ import yaml
 from tests.chart import helm
 from tests.chart.helm import Object
 
-FOUND = "live.yaml"
-_LOOKUP = re.compile(r'lookup "apps/v1" "Deployment" \.Release\.Namespace \(.*\) (?=}})')
+# Of a Deployment what follows the version in its name, of all else the kind.
+_LOOKUP = re.compile(
+    r'lookup "[^"]+" "(?P<kind>\w+)" \.Release\.Namespace'
+    r' (?:\(printf "%s-(?P<part>\w+)" \(.+?\)\)|\(.+?\)|"")'
+)
 
 
-def finding(deployment: Object, folder: Path) -> Path:
-    """A copy of glm-model below the folder, to which every Deployment it looks up is this one."""
+def finding(found: Mapping[str, Object], folder: Path) -> Path:
+    """A copy of glm-model below the folder, which finds a head, worker, RayService or Service."""
     copy = folder / "glm-model"
     shutil.copytree(helm.chart("glm-model"), copy)
-    (copy / FOUND).write_text(yaml.safe_dump(deployment), encoding="utf-8")
-    scaling = copy / "templates" / "_scaling.tpl"
-    text, looked = _LOOKUP.subn(f'.Files.Get "{FOUND}" | fromYaml ', scaling.read_text("utf-8"))
-    assert looked == 1
-    scaling.write_text(text, encoding="utf-8")
+    for name, each in found.items():
+        (copy / f"{name}.yaml").write_text(yaml.safe_dump(each), encoding="utf-8")
+    for template in copy.glob("templates/_*.tpl"):
+        text = _LOOKUP.sub(_file, template.read_text(encoding="utf-8"))
+        assert "lookup" not in text
+        template.write_text(text, encoding="utf-8")
     return copy
+
+
+def _file(lookup: re.Match[str]) -> str:
+    return f'(.Files.Get "{lookup["part"] or lookup["kind"]}.yaml" | fromYaml)'

@@ -22,7 +22,7 @@ def worker(replicas: int, *writers: str) -> Object:
 def begun(values: Path, found: Object, folder: Path) -> int | None:
     """What helm writes; None if it leaves the number to others."""
     done = helm.run(
-        *("template", "glm-v42", live.finding(found, folder), "--namespace", "glm"),
+        *("template", "glm-v42", live.finding({"worker": found}, folder), "--namespace", "glm"),
         *("--values", values),
     )
     assert done.returncode == 0, done.stderr

@@ -50,8 +50,11 @@ annotations:
 {{- end }}
 
 {{- define "glm-model.workloads" -}}
+{{- $held := include "glm-model.held" . | trim }}
 {{- if ne .Values.workloads "auto" -}}
 {{ .Values.workloads }}
+{{- else if $held -}}
+{{ $held }}
 {{- else -}}
 {{ ternary "rayservice" "plain" (and .Values.workers.enabled (.Capabilities.APIVersions.Has "ray.io/v1")) }}
 {{- end -}}

@@ -1,0 +1,32 @@
+{{/* A release keeps its version, a version what holds it: what helm takes away ends at once. */}}
+
+{{/* `plain` or `rayservice`, as it is there; empty but in an upgrade. */}}
+{{- define "glm-model.held" -}}
+{{- if .Release.IsUpgrade }}
+{{- if lookup "apps/v1" "Deployment" .Release.Namespace (printf "%s-head" (include "glm-model.name" .)) -}}
+plain
+{{- else if .Capabilities.APIVersions.Has "ray.io/v1" }}
+{{- if lookup "ray.io/v1" "RayService" .Release.Namespace (include "glm-model.name" .) -}}
+rayservice
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "glm-model.checkUpgrade" -}}
+{{- if .Release.IsUpgrade }}
+{{- range (lookup "v1" "Service" .Release.Namespace "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $ours := and (eq (get $labels "app.kubernetes.io/name") "glm-model") (eq (get $labels "app.kubernetes.io/instance") $.Release.Name) }}
+{{- $other := get $labels "glm-serve.io/version" }}
+{{- if and $ours $other (ne $other $.Values.version) }}
+{{- fail (printf "The release %s holds version %s, which would go: install %s as a release of its own, helm install glm-%s." $.Release.Name $other $.Values.version $.Values.version) }}
+{{- end }}
+{{- end }}
+{{- $held := include "glm-model.held" . | trim }}
+{{- $wanted := include "glm-model.workloads" . }}
+{{- if and $held (ne $held $wanted) }}
+{{- fail (printf "Version %s is held by %s workloads, which would end before %s ones are ready: install those as another version." .Values.version $held $wanted) }}
+{{- end }}
+{{- end }}
+{{- end }}
