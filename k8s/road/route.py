@@ -63,7 +63,7 @@ def is_taken(live: Mapping[str, Any]) -> bool:
         any(each["type"] == "Accepted" and each["status"] == "True" for each in one["conditions"])
         for one in said
     ]
-    return all(accepted) and len(said) >= len(live["spec"]["parentRefs"])
+    return all(accepted) and len(said) >= len(live["spec"].get("parentRefs", ()))
 
 
 def named(road: Road) -> tuple[str, ...]:
