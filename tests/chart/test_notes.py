@@ -61,3 +61,19 @@ def test_a_version_with_workers_is_waited_for_by_what_holds_it(workloads: str) -
     waiting = commands(notes("--set", held))[0]
 
     assert ("rayservice/glm-v1" if workloads == "rayservice" else "glm-v1-worker") in waiting
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("controller.enabled=true", "--set stable=v1"),
+        ("controller.enabled=false", "--set controller.enabled=false --set weights.v1=100"),
+        ("gateway.create=false", "--set gateway.name=NAME --set gateway.namespace=NAMESPACE"),
+    ],
+)
+def test_a_platform_tells_the_road_that_it_will_walk(value: str, told: str) -> None:
+    chart = helm.chart("glm-platform")
+    given = ("--namespace", "glm", "--values", chart / "ci" / "default-values.yaml")
+    done = helm.run("install", "glm-platform", chart, *given, "--dry-run=client", "--set", value)
+
+    assert commands(done.stdout)[-1].endswith(told)
