@@ -29,14 +29,15 @@ def versions_of(status: Status, spec: Spec, ready: Mapping[str, int]) -> tuple[V
 
 
 def role_of(status: Status, spec: Spec, version: str) -> Role:
-    """A version of two roles has the first."""
+    """A version of two roles has the first; where users are led back to is no time to sleep."""
     if version == status.stable:
         return Role.STABLE
     if status.under_way and version == status.candidate:
         return Role.CANDIDATE
     kept = [each.version for each in status.stables[1:]]
     if version in kept:
-        return Role.WARM if kept.index(version) < spec.policy.warm else Role.COLD
+        warm = version == spec.target or kept.index(version) < spec.policy.warm
+        return Role.WARM if warm else Role.COLD
     gone = {*status.retired, *(each.version for each in status.refused)}
     return Role.RETIRED if version in gone else Role.NEW
 

@@ -6,7 +6,7 @@ from k8s.conditions import conditions_of, versions_of
 from k8s.moves import make
 from k8s.road import Status
 from k8s.road.route import service_of
-from k8s.rules import Observed, holding, next_move, not_startable, waiting_for
+from k8s.rules import Observed, awaited, holding, next_move, not_startable, waiting_for
 
 _OVER = "all checks passed at the last look; one more, and it is over"
 
@@ -83,6 +83,8 @@ def _message(observed: Observed) -> str:
         return _deserted(status.stable, observed)
     if status.under_way:
         return held or f"{status.step}: {waiting_for(observed) or _OVER}"
+    if back := awaited(observed):
+        return back
     if observed.spec.candidate in {None, status.stable}:
         return held or f"{status.stable} has all traffic"
     return held or not_startable(observed) or f"{observed.spec.candidate} can begin"

@@ -103,5 +103,5 @@ def _next(road: Road, now: float) -> Iterator[str]:
             yield f"If it is not over in {ends}, everybody goes back to {status.stable}."
         if spec.advance_to != PROMOTED:
             yield f"Nobody has allowed more than {spec.advance_to} yet: kubectl glm promote."
-    elif status.phase is not Phase.STABLE and spec.candidate not in {None, status.stable}:
+    elif status.phase is not Phase.STABLE and spec.target != status.stable:
         yield f"Now: {status.message}."

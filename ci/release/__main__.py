@@ -17,11 +17,14 @@ import yaml
 from ci.release import charts, image, retention, warmth
 from k8s import wishes
 from k8s.cli import act
-from k8s.cli.place import find, read
+from k8s.cli.options import Output
+from k8s.cli.place import asker, find, read
+from k8s.cli.write import MANAGER, go_home
 from k8s.errors import Refused, ReleaseError
 from k8s.phases import plan_of
 from k8s.road import Road, Role, Version
 from k8s.road.order import Order
+from k8s.road.wire import seconds_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -111,10 +114,10 @@ def keep(*, timeout: Timeout = "20m") -> None:
         "suspend": charts.suspend,
         "wake": lambda version: charts.wake(version, timeout),
     }
-    plan = retention.plan(road.status, installed, suspended)
+    plan = retention.plan(road, installed, suspended)
     for kind, act_on in acts.items():
         for version in getattr(plan, kind):
-            now = retention.plan(read(cluster, road.name).status, installed, suspended)
+            now = retention.plan(read(cluster, road.name), installed, suspended)
             if version in getattr(now, kind):  # a rollback may have come between
                 act_on(version)
     _forget(plan.forget)
@@ -131,10 +134,28 @@ def _forget(retired: Collection[str]) -> None:
 
 
 @app.command()
-def wake(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "20m") -> None:
-    """Give a suspended version its pods back, so that users can be led there; else do nothing."""
-    if version and version in charts.installed() and charts.is_suspended(version):
+def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout = "20m") -> None:
+    """Lead users back; one that sleeps is woken first, and they stay where they are until then."""
+    cluster, road = find(None, None, None)
+    wish = wishes.rollback(road, version or None, asker())
+    home, patience_s = wish["rollbackTo"], 10.0
+    if not any(each.ready for each in road.status.versions if each.name == home):
+        cluster.wish(road.name, dict(wish), MANAGER)  # from now on retention leaves it its pods
+        _wake(home, timeout)
+        _still_asked(read(cluster, road.name), home)
+        patience_s = seconds_of(timeout)
+    go_home(cluster, road, wish, patience_s, Output.TEXT)
+
+
+def _wake(version: str, timeout: str) -> None:
+    if version in charts.installed() and charts.is_suspended(version):
         charts.wake(version, timeout)
+
+
+def _still_asked(road: Road, home: str) -> None:
+    """To wake takes long: whoever has wished otherwise since is not overruled."""
+    if road.spec.rollback_to != home:
+        raise Refused(f"{home} is awake, but meanwhile somebody asked for {road.spec.target}.")
 
 
 def _may_begin(road: Road, version: Version) -> None:

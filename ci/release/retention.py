@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from k8s.road import Role, Status
+from k8s.road import Road, Role
 
 _AWAKE = frozenset({Role.STABLE, Role.CANDIDATE, Role.WARM})
 
@@ -19,12 +19,17 @@ class Plan:
     """Retired ones, of which nothing is left afterwards."""
 
 
-def plan(status: Status, installed: Collection[str], suspended: Collection[str]) -> Plan:
-    """What has to change; a version that users may meet is never touched.
+def plan(road: Road, installed: Collection[str], suspended: Collection[str]) -> Plan:
+    """What has to change; a version that users may meet, or are led to, is never touched.
 
     One that is new has not been asked for yet: it is somebody's who has just deployed it.
     """
-    states = [each for each in status.versions if not each.weight or each.role in _AWAKE]
+    wanted = road.spec.rollback_to  # the controller may not have seen that yet
+    states = [
+        each
+        for each in road.status.versions
+        if each.role in _AWAKE or not (each.weight or each.name == wanted)
+    ]
     there = [each for each in states if each.name in installed]
     retired = tuple(each.name for each in states if each.role is Role.RETIRED)
     return Plan(

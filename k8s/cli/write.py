@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from k8s.road import Road, Spec
     from k8s.wishes import Wish
 
-_MANAGER = "kubectl-glm"
+MANAGER = "kubectl-glm"
 _EVERY_S = 0.05  # a rollback is a matter of a second
 _TRIES = 20  # the controller writes a few times a second at most
 
@@ -25,7 +25,7 @@ def write(cluster: "Cluster", road: "Road", wish: "Wish", output: Output, said: 
     """Only if the road is still where it was looked at, whatever the controller has seen since."""
     for _ in range(_TRIES):
         try:
-            cluster.wish(road.name, dict(wish), _MANAGER, road.resource_version)
+            cluster.wish(road.name, dict(wish), MANAGER, road.resource_version)
             break
         except Conflict:
             road = _as_before(read(cluster, road.name), road)
@@ -68,7 +68,7 @@ def go_home(
     began, took_s, written = time.monotonic(), 0.0, False
     while took_s <= timeout_s:
         with suppress(Unreachable):  # an API server that is gone for a moment stops nobody
-            written = written or bool(cluster.wish(road.name, dict(wish), _MANAGER))
+            written = written or bool(cluster.wish(road.name, dict(wish), MANAGER))
         took_s = time.monotonic() - began
         if written and _is_home(cluster, road.name, home):
             told = {"road": road.name, "stable": home, "seconds": round(took_s, 3)}
@@ -76,8 +76,12 @@ def go_home(
             typer.echo(json.dumps(told) if output is Output.JSON else plain)
             return
         time.sleep(_EVERY_S)
-    said = "was asked for, but has not all traffic" if written else "could not be asked for"
-    raise Refused(f"{home} {said} after {timeout_s:.0f} s.")
+    if not written:
+        raise Refused(f"{home} could not be asked for after {timeout_s:.0f} s.")
+    raise Refused(
+        f"{home} was asked for, but has not all traffic after {timeout_s:.0f} s. "
+        "What it waits for: kubectl glm why"
+    )
 
 
 def _is_home(cluster: "Cluster", road: str, home: str) -> bool:

@@ -128,7 +128,7 @@ class Spec:
     @property
     def target(self) -> str:
         """The version that this wish ends at."""
-        return self.candidate or self.stable
+        return self.rollback_to or self.candidate or self.stable
 
     def version(self, name: str) -> Version | None:
         return next((each for each in self.versions if each.name == name), None)

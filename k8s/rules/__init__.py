@@ -9,6 +9,7 @@ from typing import Final
 
 from k8s.phases import TRANSITIONS, UNDER_A_HOLD
 from k8s.rules import back, forward
+from k8s.rules.back import awaited
 from k8s.rules.forward import awaits_leave, not_startable, waiting_for
 from k8s.rules.observed import Move, Observed, holding
 
@@ -41,6 +42,7 @@ __all__ = [
     "RULES",
     "Move",
     "Observed",
+    "awaited",
     "awaits_leave",
     "holding",
     "next_move",

@@ -22,9 +22,20 @@ def rollback_asked(observed: Observed) -> Move | None:
 def _wanted_back(observed: Observed) -> Stable | None:
     """A kept version that the spec ends at, though users are elsewhere or on two versions."""
     spec, status = observed.spec, observed.status
-    wanted = spec.rollback_to or spec.target
-    at_home = wanted == status.stable and not (spec.rollback_to and status.under_way)
-    return None if at_home else status.kept(wanted)
+    at_home = spec.target == status.stable and not (spec.rollback_to and status.under_way)
+    return None if at_home else status.kept(spec.target)
+
+
+def awaited(observed: Observed) -> str | None:
+    """Why nobody is back yet where the spec ends, in words."""
+    target = _wanted_back(observed)
+    if target is None:
+        return None
+    service, stable = service_of(target.version), observed.status.stable
+    return (
+        f"{target.version} was asked for; nobody answers behind {service} yet, "
+        f"so everybody stays on {stable}"
+    )
 
 
 def _back_to(version: str, why: str) -> Move:

@@ -1,49 +1,63 @@
 """Pods follow roles, and nobody who has users is touched."""
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.release.retention import Plan, plan
-from k8s.road import Role, Status, VersionState
+from k8s.road import Road, Role, Status, VersionState
+from tests.release.roads import road_of, spec_of
 
 NAMES = tuple(f"v{number}" for number in range(40, 46))
 
 
-def status(**roles: Role) -> Status:
+def road(**roles: Role) -> Road:
     """The stable version has all traffic."""
     states = (
         VersionState(name=name, role=role, weight=100 if role is Role.STABLE else 0, ready=1)
         for name, role in roles.items()
     )
-    return Status(versions=tuple(states))
+    return road_of(status=Status(versions=tuple(states)))
 
 
 def test_warm_ones_stay_cold_ones_sleep_and_retired_ones_go() -> None:
-    road = status(
+    found = road(
         v40=Role.RETIRED, v41=Role.COLD, v42=Role.WARM, v43=Role.STABLE, v44=Role.NEW
     )  # fmt: skip
 
-    assert plan(road, NAMES, ()) == Plan(suspend=("v41",), remove=("v40",), forget=("v40",))
+    assert plan(found, NAMES, ()) == Plan(suspend=("v41",), remove=("v40",), forget=("v40",))
 
 
 def test_a_version_that_became_warm_again_is_woken() -> None:
-    road = status(v41=Role.WARM, v42=Role.STABLE)
+    found = road(v41=Role.WARM, v42=Role.STABLE)
 
-    assert plan(road, NAMES, {"v41"}) == Plan(wake=("v41",))
+    assert plan(found, NAMES, {"v41"}) == Plan(wake=("v41",))
 
 
 def test_what_is_as_it_should_be_is_left_alone() -> None:
-    road = status(v41=Role.COLD, v42=Role.WARM, v43=Role.STABLE)
+    found = road(v41=Role.COLD, v42=Role.WARM, v43=Role.STABLE)
 
-    assert plan(road, NAMES, {"v41"}) == Plan()
+    assert plan(found, NAMES, {"v41"}) == Plan()
 
 
 def test_a_retired_version_that_is_gone_is_only_forgotten() -> None:
-    road = status(v40=Role.RETIRED, v43=Role.STABLE)
+    found = road(v40=Role.RETIRED, v43=Role.STABLE)
 
-    assert plan(road, {"v43"}, ()) == Plan(forget=("v40",))
+    assert plan(found, {"v43"}, ()) == Plan(forget=("v40",))
+
+
+@pytest.mark.parametrize("role", [Role.COLD, Role.RETIRED])
+def test_where_somebody_goes_back_to_is_left_alone_before_the_controller_has_seen_it(
+    role: Role,
+) -> None:
+    found = road(v41=role, v43=Role.STABLE)
+    assert plan(found, NAMES, ()) != Plan()
+
+    asked = replace(found, spec=spec_of(rollback_to="v41"))
+    assert plan(asked, NAMES, ()) == Plan()
 
 
 roles = st.fixed_dictionaries(
@@ -59,7 +73,7 @@ def test_whoever_has_users_keeps_its_pods(
         VersionState(name=name, role=role, weight=weight, ready=1)
         for name, (role, weight) in given_roles.items()
     )
-    made = plan(Status(versions=states), installed, suspended & installed)
+    made = plan(road_of(status=Status(versions=states)), installed, suspended & installed)
 
     gone = {*made.suspend, *made.remove, *made.forget}
     assert gone.isdisjoint(each.name for each in states if each.weight)

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
 from k8s.errors import Refused
+from k8s.road import Phase, Road, Role, Stable, Weight
 from k8s.sampler import Sampler
 from tests.ci.conftest import Calls
 from tests.ci.gitlab import ROOT
-from tests.release.conftest import cluster, shelf  # noqa: F401 -- fixtures
+from tests.release.api_server import Shelf
+from tests.release.conftest import SLICES, cluster, shelf  # noqa: F401 -- fixtures
 from tests.release.worlds import AtOnce, World
 
 OTHER = f"sha256:{'b' * 64}"
@@ -222,17 +225,120 @@ def test_a_version_that_a_rollback_has_chosen_meanwhile_is_not_uninstalled(
     assert not [call for call in calls() if "uninstall" in call]
 
 
+@pytest.fixture
+def former(adopted: Controller, cluster: Cluster, shelf: Shelf) -> Controller:  # noqa: F811
+    """v2 has replaced v1, which nobody keeps warm and behind which nobody answers."""
+    shelf.place(SLICES, "glm-v1-abcde", endpoints=[])
+    road = cluster.wish("glm", {"stable": "v2", "policy": {"warm": 0}}, "test")
+    promoted = replace(
+        road.status,
+        phase=Phase.PROMOTED,
+        stable="v2",
+        stables=tuple(Stable(version=each, promoted_at=0.0) for each in ("v2", "v1")),
+        weights=(Weight(version="v2", weight=100),),
+    )
+    cluster.write_status(road, promoted)
+    adopted.reconcile("glm")
+    return adopted
+
+
+def looked(controller: Controller) -> Road:
+    road = controller.reconcile("glm")
+    assert road is not None
+    return road
+
+
+def role_of(road: Road, version: str) -> Role:
+    return next(each.role for each in road.status.versions if each.name == version)
+
+
+def answering(shelf: Shelf, version: str) -> None:  # noqa: F811
+    name, endpoint = f"glm-{version}", {"conditions": {"ready": True}}
+    labels = {"kubernetes.io/service-name": name}
+    shelf.place(SLICES, f"{name}-abcde", labels=labels, endpoints=[endpoint])
+
+
+def test_a_rollback_is_asked_for_before_its_version_is_woken(
+    former: Controller,
+    shelf: Shelf,  # noqa: F811
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs(helm={"list": releases("v1", "v2"), "get values": '{"suspended": true}'})
+    assert role_of(looked(former), "v1") is Role.COLD
+
+    def wake(version: str, _timeout: str) -> None:
+        """Retention may look as long as that takes; then pods answer."""
+        road = looked(former)
+        assert (road.status.stable, role_of(road, version)) == ("v2", Role.WARM)
+        answering(shelf, version)
+        looked(former)
+
+    monkeypatch.setattr("ci.release.charts.wake", wake)
+    done = step("rollback", "v1")
+
+    assert done.exit_code == 0, done.output
+    assert "v1 has all traffic" in done.output
+
+
+def test_whoever_asks_otherwise_while_a_version_is_woken_is_not_overruled(
+    former: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs(helm={"list": releases("v1", "v2"), "get values": '{"suspended": true}'})
+    looked(former)
+
+    def wake(_version: str, _timeout: str) -> None:
+        cluster.wish("glm", {"rollbackTo": None}, "test")
+
+    monkeypatch.setattr("ci.release.charts.wake", wake)
+    refused = step("rollback", "v1")
+
+    assert isinstance(refused.exception, Refused)
+    assert "meanwhile somebody asked for v2" in refused.exception.message
+    assert looked(former).status.stable == "v2"
+
+
+@pytest.mark.parametrize("version", ["v1", ""])
+def test_a_version_that_answers_is_gone_back_to_without_helm(
+    former: Controller,
+    shelf: Shelf,  # noqa: F811
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    version: str,
+) -> None:
+    calls = programs(helm={})
+    answering(shelf, "v1")
+    looked(former)
+    write = Cluster.wish
+
+    def wish(*given: Any) -> Road:
+        written = write(*given)
+        looked(former)
+        return written
+
+    monkeypatch.setattr(Cluster, "wish", wish)
+    done = step("rollback", version)
+
+    assert done.exit_code == 0, done.output
+    assert "v1 has all traffic" in done.output
+    with pytest.raises(FileNotFoundError):
+        calls()
+
+
 @pytest.mark.parametrize(
     ("values", "woken"), [('{"suspended": true}', True), ('{"suspended": false}', False)]
 )
 def test_only_a_suspended_version_is_woken(
-    programs: Callable[..., Calls], values: str, *, woken: bool
+    former: Controller, programs: Callable[..., Calls], values: str, *, woken: bool
 ) -> None:
-    calls = programs(helm={"list": releases("v41"), "get values": values})
+    calls = programs(helm={"list": releases("v1", "v2"), "get values": values})
+    looked(former)
 
-    assert step("wake", "v41").exit_code == 0
+    unseen = step("rollback", "v1", "--timeout", "0s")
+
+    assert isinstance(unseen.exception, Refused), "nobody answers behind it even then"
     assert any("--set=suspended=false" in call for call in calls()) is woken
-
-
-def test_a_rollback_to_nobody_in_particular_wakes_nobody() -> None:
-    assert step("wake", "").exit_code == 0

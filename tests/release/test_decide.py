@@ -7,6 +7,7 @@ import pytest
 from k8s.decide import decide
 from k8s.road import Mirror, Pause, Phase, Policy, Role
 from k8s.rules import Observed
+from k8s.words import why
 from tests.release.roads import FAILED, PASSED, WAITED, Walk
 
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
@@ -236,6 +237,27 @@ def test_a_rollback_to_a_version_nobody_answers_for_waits_but_takes_the_candidat
     walk.ready["v1"] = 0
     walk.wish(rollback_to="v1").look()
     assert shares(walk) == {"v2": 100}
+    walk.ready["v1"] = 1
+    walk.look()
+    assert shares(walk) == {"v1": 100}
+
+
+@pytest.mark.parametrize("wish", [{"rollback_to": "v1"}, {"stable": "v1", "candidate": None}])
+def test_a_cold_version_that_is_gone_back_to_is_waited_for_and_does_not_sleep(
+    wish: dict[str, str | None],
+) -> None:
+    """The second wish is what `helm rollback glm-road` leaves behind."""
+    walk = Walk()
+    walk.look()
+    walk.promoted("v2").promoted("v3")
+    walk.ready["v1"] = 0
+    before = {each.name: each.role for each in walk.status.versions}
+    walk.wish(**wish).look()
+    roles = {each.name: each.role for each in walk.status.versions}
+    assert (before["v1"], roles["v1"], roles["v2"]) == (Role.COLD, Role.WARM, Role.WARM)
+    assert "nobody answers behind glm-v1 yet, so everybody stays on v3" in walk.status.message
+    assert f"Now: {walk.status.message}." in why(walk.road, walk.now)
+    assert shares(walk) == {"v3": 100}
     walk.ready["v1"] = 1
     walk.look()
     assert shares(walk) == {"v1": 100}
