@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ import httpx
 import typer
 import yaml
 
-from ci.release import charts, image, retention, warmth
+from ci.release import charts, image, patience, retention, warmth
 from k8s import wishes
 from k8s.cli import act
 from k8s.cli.options import Output
@@ -22,7 +22,7 @@ from k8s.cli.place import asker, find, read
 from k8s.cli.write import MANAGER, go_home
 from k8s.errors import Refused, ReleaseError
 from k8s.phases import plan_of
-from k8s.road import Road, Role, Version
+from k8s.road import Road, Role, Step, Version
 from k8s.road.order import Order
 from k8s.road.wire import seconds_of
 
@@ -160,12 +160,20 @@ def _still_asked(road: Road, home: str) -> None:
 
 def _may_begin(road: Road, version: Version) -> None:
     """Raises Refused before anything is installed: a hold, another release, other steps."""
-    steps = [each.name for each in plan_of(road.spec.policy)]
-    if os.environ.get("CI_COMMIT_TAG") and steps != STEPS:
-        raise Refused(f"The policy has the steps {steps}, the pipeline jobs for {STEPS}.")
+    if os.environ.get("CI_COMMIT_TAG"):
+        _has_jobs(plan_of(road.spec.policy))
     order = Order(version=version)
     if not wishes.has_begun(road, order):
         wishes.release(road, order)
+
+
+def _has_jobs(plan: Sequence[Step]) -> None:
+    """GitLab tells CI_JOB_TIMEOUT, which is the runner's where that is shorter."""
+    steps = [each.name for each in plan]
+    if steps != STEPS:
+        raise Refused(f"The policy has the steps {steps}, the pipeline jobs for {STEPS}.")
+    waits = (os.environ.get(name, "inf") for name in ("STEP_TIMEOUT", "CI_JOB_TIMEOUT"))
+    patience.check(plan, *map(float, waits))
 
 
 @contextmanager

@@ -183,6 +183,23 @@ def test_a_road_with_other_steps_than_the_pipeline_has_jobs_is_refused(
     assert "pipeline jobs for" in refused.exception.message
 
 
+def test_a_road_that_outlasts_the_jobs_of_the_pipeline_is_refused(
+    desk: Path, adopted: Controller, programs: Callable[..., Calls], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI_COMMIT_TAG", "v43")
+    calls = programs(helm={})
+    monkeypatch.setenv("STEP_TIMEOUT", "3599")
+    refused = step("deploy", "v43", *IMAGE)
+
+    assert isinstance(refused.exception, Refused)
+    assert "may take 1h" in refused.exception.message
+    with pytest.raises(FileNotFoundError):
+        calls()
+
+    monkeypatch.setenv("STEP_TIMEOUT", "3600")
+    assert step("deploy", "v43", *IMAGE).exit_code == 0
+
+
 def releases(*names: str) -> str:
     return json.dumps([{"name": f"glm-{name}", "chart": "glm-model-0.1.0"} for name in names])
 
