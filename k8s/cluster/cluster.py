@@ -19,7 +19,7 @@ from k8s.cluster.rest import (
     Json,
     Rest,
 )
-from k8s.errors import Conflict
+from k8s.errors import BrokenLedger, Conflict
 from k8s.lease import Claim
 from k8s.ledger import Record
 from k8s.reports import Summary, parse_summary, render_summary
@@ -133,16 +133,24 @@ class Cluster:
         return sorted(read, key=lambda record: record.number)
 
     def append(self, road: str, record: Record) -> bool:
-        metadata = {
-            "name": f"{road}-ledger-{record.number:06}",
-            "labels": {f"{GROUP}/ledger": road},
-        }
+        name = f"{road}-ledger-{record.number:06}"
+        metadata = {"name": name, "labels": {f"{GROUP}/ledger": road}}
         body = {"metadata": metadata, "data": {_RECORD: record.line()}, "immutable": True}
         try:
             self._rest.create(CONFIG_MAPS, body)
         except Conflict:
+            self._recorded(road, name)
             return False
         return True
+
+    def _recorded(self, road: str, name: str) -> None:
+        """Raises BrokenLedger where what has the name is no record: none could follow, unseen."""
+        standing = self._rest.get(CONFIG_MAPS, name)
+        labels = standing["metadata"].get("labels") or {} if standing else None
+        if labels is not None and labels.get(f"{GROUP}/ledger") != road:
+            raise BrokenLedger(
+                f"The ConfigMap {name} has the name of the next record and is none; remove it."
+            )
 
     def tell(self, road: Road, transition: Transition, *, warning: bool) -> None:
         said = {

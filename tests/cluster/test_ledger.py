@@ -67,6 +67,11 @@ def test_a_pipeline_cannot_forge_a_record(guarded: Cluster) -> None:
         written(guarded, PIPELINE, "glm-ledger-000002")
 
 
+def test_nor_does_it_take_the_name_of_the_next_one(guarded: Cluster) -> None:
+    with pytest.raises(Refused, match=FORGED):
+        guarded.kubectl("create", "configmap", "glm-ledger-000002", _as(guarded, PIPELINE))
+
+
 def test_not_even_an_administrator_takes_a_record_away(guarded: Cluster, record: str) -> None:
     with pytest.raises(Refused, match="goes only with its namespace"):
         guarded.kubectl("delete", "configmap", record)

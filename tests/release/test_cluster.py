@@ -136,6 +136,17 @@ def test_a_record_is_written_once(cluster: Cluster, controller: Controller, shel
     assert shelf.objects[f"{MAPS}/glm-ledger-000001"]["immutable"] is True
 
 
+def test_what_only_has_the_name_of_the_next_record_is_told(
+    cluster: Cluster, controller: Controller, shelf: Shelf
+) -> None:
+    shelf.put(f"{MAPS}/glm-ledger-000001", {"metadata": {"name": "glm-ledger-000001"}})
+    with pytest.raises(BrokenLedger, match="glm-ledger-000001 has the name of the next record"):
+        controller.reconcile("glm")
+    del shelf.objects[f"{MAPS}/glm-ledger-000001"]
+    controller.reconcile("glm")
+    assert len(cluster.records("glm")) == 1
+
+
 def test_a_record_that_was_changed_in_the_cluster_is_found(
     cluster: Cluster, controller: Controller, shelf: Shelf
 ) -> None:
