@@ -20,7 +20,7 @@ from k8s.cli import act
 from k8s.cli.options import Output
 from k8s.cli.place import asker, find, read
 from k8s.cli.write import MANAGER, go_home
-from k8s.errors import Refused, ReleaseError
+from k8s.errors import Refused, ReleaseError, Unreachable
 from k8s.phases import plan_of
 from k8s.road import Road, Role, Step, Version
 from k8s.road.order import Order
@@ -131,6 +131,33 @@ def _forget(retired: Collection[str]) -> None:
     gone = [each for each in retired if roles.get(each) is Role.RETIRED]
     if gone:
         act.forget(versions=gone)
+
+
+@app.command()
+def verify(
+    *, url: Annotated[str, typer.Option(envvar="GATEWAY_URL")], timeout: Timeout = "20m"
+) -> None:
+    """Prove that cold versions would come back: wake each in turn, ask it, let it sleep again."""
+    cluster, road = find(None, None, None)
+    installed = charts.installed() & {each.name for each in road.spec.versions}
+    suspended = set(filter(charts.is_suspended, installed))
+    broken = []
+
+    def sleeps(version: str) -> bool:
+        """Still: a rollback may have come between."""
+        return version in retention.asleep(read(cluster, road.name), installed, suspended)
+
+    for version in filter(sleeps, retention.asleep(road, installed, suspended)):
+        try:
+            charts.wake(version, timeout)
+            warm(version, url=url)
+        except (typer.Exit, Unreachable) as error:  # Helm's own words are in the log
+            broken.append(getattr(error, "message", f"{version} did not wake"))
+        finally:
+            if sleeps(version):
+                charts.suspend(version)
+    if broken:
+        raise Refused(f"Nobody could go back there: {'; '.join(broken)}.")
 
 
 @app.command()

@@ -38,3 +38,9 @@ def plan(road: Road, installed: Collection[str], suspended: Collection[str]) -> 
         remove=tuple(name for name in retired if name in installed),
         forget=retired,
     )
+
+
+def asleep(road: Road, installed: Collection[str], suspended: Collection[str]) -> tuple[str, ...]:
+    """Cold ones that sleep and may be woken for a while, oldest first."""
+    cold = plan(road, installed, ()).suspend
+    return tuple(each for each in cold if each in suspended)

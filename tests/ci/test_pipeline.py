@@ -33,7 +33,7 @@ PIPELINES = {
     ),
     "schedule": (
         {**BRANCH, "CI_PIPELINE_SOURCE": "schedule"},
-        {"nightly", "retention", "rollback"},
+        {"nightly", "retention", "rollback", "verify"},
     ),
     "rollback": ({**BRANCH, "ROLLBACK_TO": "v41"}, {"rollback"}),
 }
@@ -136,7 +136,7 @@ def test_a_step_that_fails_takes_its_own_candidate_home(name: str) -> None:
     assert JOBS[name]["after_script"] == ['python3 -m ci.release settle "$VERSION"']
 
 
-@pytest.mark.parametrize("name", [*ROAD, "abort", "rollback", "retention", "withdraw"])
+@pytest.mark.parametrize("name", [*ROAD, "abort", "rollback", "retention", "verify", "withdraw"])
 def test_what_moves_users_is_protected_and_never_interrupted(name: str) -> None:
     job = JOBS[name]
     assert job["interruptible"] is False

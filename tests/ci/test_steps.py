@@ -18,7 +18,7 @@ from k8s.cli.place import read
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
-from k8s.errors import Refused
+from k8s.errors import Refused, Unreachable
 from k8s.road import Phase, Road, Role, Stable, Weight
 from k8s.sampler import Sampler
 from tests.ci.conftest import Calls
@@ -359,3 +359,79 @@ def test_only_a_suspended_version_is_woken(
 
     assert isinstance(unseen.exception, Refused), "nobody answers behind it even then"
     assert any("--set=suspended=false" in call for call in calls()) is woken
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], list[str]]:
+    """`asked(then)`: the versions that are asked something, and what happens meanwhile."""
+
+    def make(then: Callable[[], None]) -> list[str]:
+        names: list[str] = []
+
+        def warm(_client: Any, version: str, *_: Any) -> float:
+            names.append(version)
+            then()
+            return 0.1
+
+        monkeypatch.setattr("ci.release.warmth.warm", warm)
+        return names
+
+    return make
+
+
+def suspensions(calls: Calls) -> list[str]:
+    """What `suspended` was set to, in turn."""
+    return [word for call in calls() for word in call if word.startswith("--set=suspended=")]
+
+
+ASLEEP = {"list": releases("v1", "v2"), "get values glm-v1": '{"suspended": true}', "get": "{}"}
+AWOKEN = ["--set=suspended=false"]
+VERIFY = ("verify", "--url", "http://gateway.example")
+
+
+def test_a_cold_version_is_woken_asked_and_put_to_sleep_again(
+    former: Controller,
+    programs: Callable[..., Calls],
+    asked: Callable[[Callable[[], None]], list[str]],
+) -> None:
+    looked(former)
+    calls, names = programs(helm=ASLEEP), asked(lambda: None)
+
+    done = step(*VERIFY)
+
+    assert done.exit_code == 0, done.output
+    assert names == ["v1"]
+    assert suspensions(calls) == [*AWOKEN, "--set=suspended=true"]
+
+
+def test_a_cold_version_that_would_not_come_back_is_named_and_sleeps_again(
+    former: Controller,
+    programs: Callable[..., Calls],
+    asked: Callable[[Callable[[], None]], list[str]],
+) -> None:
+    def silent() -> None:
+        raise Unreachable("v1 was not warm after 120 s")
+
+    looked(former)
+    calls = programs(helm=ASLEEP)
+    asked(silent)
+
+    refused = step(*VERIFY)
+
+    assert isinstance(refused.exception, Refused)
+    assert "v1 was not warm" in refused.exception.message
+    assert suspensions(calls) == [*AWOKEN, "--set=suspended=true"]
+
+
+def test_a_cold_version_that_somebody_goes_back_to_meanwhile_stays_awake(
+    former: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+    asked: Callable[[Callable[[], None]], list[str]],
+) -> None:
+    looked(former)
+    calls = programs(helm=ASLEEP)
+    asked(lambda: cluster.wish("glm", {"rollbackTo": "v1"}, "test") and None)
+
+    assert step(*VERIFY).exit_code == 0
+    assert suspensions(calls) == AWOKEN
