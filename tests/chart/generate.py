@@ -61,7 +61,10 @@ def _with_policy(schema: dict[str, Any]) -> str:
     """A misspelt gate is refused here; the API server would drop it without a word."""
     (version,) = yaml.safe_load(CRD.read_text(encoding="utf-8"))["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    schema["properties"]["policy"] = _closed(_bare(spec["properties"]["policy"]))
+    policy = _closed(_bare(spec["properties"]["policy"]))
+    canary = policy["properties"]["canary"]["items"]["properties"]
+    del canary["gates"]["properties"]["similarity"]  # a rule of the definition refuses it there
+    schema["properties"]["policy"] = policy
     return json.dumps(schema, indent=2) + "\n"
 
 
