@@ -107,11 +107,14 @@ def test_every_pod_may_outlast_the_longest_stream(values: Path) -> None:
             assert "preStop" in pod["spec"]["containers"][0]["lifecycle"]
 
 
+NO_REDIS = "ray.redis.address=,ray.redis.passwordSecret.name="
+
+
 def test_kuberay_empties_the_store_however_long_the_last_stream_was() -> None:
     """From its being told to go it waits that long for its Job, which follows the last head."""
     service = the("RayService", "glm-v43", objects("glm-model", RAY))
     limit_s = int(service["metadata"]["annotations"]["ray.io/gcs-ft-deletion-timeout"])
-    (without,) = of_kind("RayService", objects("glm-model", RAY, "--set", "ray.redis.address="))
+    (without,) = of_kind("RayService", objects("glm-model", RAY, "--set", NO_REDIS))
     job_s = 300  # at most, as KubeRay makes it
 
     assert limit_s >= head_grace(service) + job_s
@@ -299,7 +302,7 @@ def test_workers_of_one_generation_are_spread_among_themselves() -> None:
 
 def test_nobody_makes_the_folder_of_a_node_with_roots_rights() -> None:
     """The kubelet would, and no pod could write it."""
-    cached = ("--set", "cache.type=hostPath,cache.hostPath=/weights")
+    cached = ("--set", "cache.type=hostPath,cache.hostPath=/weights,cache.claim=")
 
     for pod in deployments(PLAIN, *cached).values():
         (models,) = (each for each in pod["spec"]["volumes"] if each["name"] == "models")

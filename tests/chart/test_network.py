@@ -32,7 +32,8 @@ DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")
 STRANGER = Peer({"app": "stranger"}, "default")
 OUTSIDE = Peer({}, None)  # no pod at all: the internet, or the API server
 
-GCS, SERVE, DASHBOARD, WORKER_PORT, HTTPS, METRICS = 6379, 8000, 8265, 10050, 443, "metrics"
+GCS, SERVE, DASHBOARD, WORKER_PORT, HTTPS, PROXY = 6379, 8000, 8265, 10050, 443, 3128
+METRICS = "metrics"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def rendered(name: str, release: str, example: str) -> list[Object]:
         (WORKER, HEAD, GCS),
         (HEAD, WORKER, WORKER_PORT),
         (WORKER, DNS, 53),
-        (WORKER, OUTSIDE, HTTPS),  # the hub, for this version pulls
+        (WORKER, OUTSIDE, PROXY),  # on the way to the hub, for this version pulls
         (WORKER, OUTSIDE, 6379),  # Redis outside, a store of the platform
         (PROMETHEUS, CONTROLLER, METRICS),
         (CONTROLLER, OUTSIDE, 6443),

@@ -68,7 +68,10 @@ def test_a_version_with_workers_is_waited_for_by_what_holds_it(workloads: str) -
     [
         ("controller.enabled=true", "--set stable=v1"),
         ("controller.enabled=false", "--set controller.enabled=false --set weights.v1=100"),
-        ("gateway.create=false", "--set gateway.name=NAME --set gateway.namespace=NAMESPACE"),
+        (
+            "gateway.create=false,gateway.retries.install=never",
+            "--set gateway.name=NAME --set gateway.namespace=NAMESPACE",
+        ),
     ],
 )
 def test_a_platform_tells_the_road_that_it_will_walk(value: str, told: str) -> None:

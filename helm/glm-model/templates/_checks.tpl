@@ -6,6 +6,8 @@
 {{- include "glm-model.checkModel" . }}
 {{- include "glm-model.checkReplicas" . }}
 {{- include "glm-model.checkEnv" . }}
+{{- include "glm-model.checkUnread" . }}
+{{- include "glm-model.checkPorts" . }}
 {{- end }}
 
 {{/* Settings that are the chart's: sections with their fields. */}}
@@ -57,10 +59,16 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{- if lt (int $wanted.max) (int $wanted.min) }}
 {{- fail "replicas.max is below replicas.min: give at least as many." }}
 {{- end }}
+{{- $device := dig "model" "device" "auto" .Values.config }}
+{{- if or (and (eq $device "cuda") (eq (int $wanted.gpus) 0)) (and (eq $device "cpu") (gt (int $wanted.gpus) 0)) }}
+{{- fail (printf "config.model.device is %s, but replicas.gpus is %d: one of them is wrong." $device (int $wanted.gpus)) }}
+{{- end }}
 {{- range $group := list "head" "workers" }}
 {{- range $part := list "requests" "limits" }}
-{{- if hasKey (get (index $.Values $group).resources $part | default dict) $.Values.gpuResource }}
-{{- fail (printf "%s.resources.%s names %s: GPUs are given by replicas.gpus." $group $part $.Values.gpuResource) }}
+{{- range $resource, $_ := get (index $.Values $group).resources $part | default dict }}
+{{- if or (eq $resource $.Values.gpuResource) (hasSuffix "/gpu" $resource) }}
+{{- fail (printf "%s.resources.%s names %s: GPUs are given by replicas.gpus, by the name in gpuResource." $group $part $resource) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -98,5 +106,29 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{- fail (printf "extraEnv: %s is set already, by the chart or twice here; remove it." .name) }}
 {{- end }}
 {{- $_ := set $taken .name true }}
+{{- end }}
+{{- end }}
+
+{{/* What a pod pulls from, the hub or the proxy in front of it, must be within its policy. */}}
+{{- define "glm-model.checkPorts" -}}
+{{- $addresses := list }}
+{{- with .Values.model.hub.endpoint }}
+{{- $addresses = append $addresses (dict "name" "model.hub.endpoint" "value" .) }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if and (has (upper .name) (list "HTTPS_PROXY" "HTTP_PROXY")) .value }}
+{{- $addresses = append $addresses . }}
+{{- end }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (eq .Values.model.source "hub") (not .Values.networkPolicy.extraEgress) }}
+{{- range $addresses }}
+{{- $address := urlParse .value }}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $address.host) | default (ternary "443" "80" (eq $address.scheme "https")) }}
+{{- $open := list }}
+{{- range $.Values.networkPolicy.hubPorts }}{{ $open = append $open (int .) }}{{ end }}
+{{- if not (has (int $port) $open) }}
+{{- fail (printf "%s is %s, and networkPolicy.hubPorts lacks its port %s: add it, or no weights are pulled." .name .value $port) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -2,9 +2,6 @@
 {{- define "glm-road.evaluates" -}}
 {{- $asked := dig "evaluate" "required" true .Values.policy }}
 {{- if and .Values.evaluation.enabled .Values.candidate $asked }}
-{{- if not .Values.controller.enabled }}
-{{- fail "evaluation.enabled needs the controller, whose gate reads the report." }}
-{{- end }}
 {{- with .Values.evaluation.image }}
 {{- if not (and .repository .digest) }}
 {{- fail "evaluation.image: repository and digest are needed, those of the versions will do." }}
