@@ -95,6 +95,13 @@ def promote(road: Road, to: str, override_hold: str | None = None, only: str | N
     return {"advanceTo": to, **lift}
 
 
+def is_past(road: Road, to: str) -> bool:
+    """Whether the candidate is further than that step already: a lost job is run again."""
+    names = [*(each.name for each in road.status.plan), PROMOTED]
+    step = road.status.step
+    return step in names and to in names and names.index(to) < names.index(step)
+
+
 def pause(reason: str, by: str) -> Wish:
     """Let nothing go forward until somebody resumes."""
     return {"hold": {"reason": reason, "by": by}}

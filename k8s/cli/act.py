@@ -73,6 +73,9 @@ def promote(
     from k8s import wishes
 
     wish = wishes.promote(road, to, override_hold, version)
+    if wishes.is_past(road, to):
+        say(road, output, f"{road.status.candidate} is past {to}, at {road.status.step}")
+        return
     write(cluster, road, wish, output, f"{road.status.candidate} may go as far as {to}")
 
 

@@ -330,6 +330,14 @@ def test_a_pipeline_promotes_its_own_candidate_alone() -> None:
         wishes.promote(road, "canary-1", only="v3")
 
 
+@pytest.mark.parametrize(
+    ("to", "past"), [("mirror", True), ("canary-10", False), ("promoted", False)]
+)
+def test_who_is_past_a_step_is_not_let_go_on_to_it(to: str, *, past: bool) -> None:
+    """It lowered what the candidate may do, and said that it may go on."""
+    assert wishes.is_past(walk_at("canary-10").road, to) is past
+
+
 def test_only_retired_versions_are_forgotten() -> None:
     walk = walk_at("canary-1")
     walk.look(FAILED)
