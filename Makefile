@@ -41,7 +41,7 @@ cluster-down: $(SETUP)
 
 # Those that bring the cluster down are for a machine where nobody else uses it.
 UP_AND_DOWN := tests/cluster/test_up_and_down.py
-NIGHTLY := $(addprefix tests/cluster/test_,alerts.py candidates.py faults.py leaderless.py operations.py pipeline.py pipeline_fails.py release_ways.py scaling.py tools_image.py)
+NIGHTLY := $(addprefix tests/cluster/test_,alerts.py candidates.py faults.py holds.py leaderless.py operations.py pipeline.py pipeline_fails.py release_ways.py scaling.py tools_image.py)
 # In the order in which the files tell the story: each version takes half a minute to start, and by
 # chance they would start anew again and again. The nightly tests keep to chance.
 test-cluster: $(SETUP)
