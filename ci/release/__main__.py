@@ -15,6 +15,7 @@ import typer
 import yaml
 
 from ci.release import charts, image, patience, retention, warmth
+from ci.release.retention import Pods
 from k8s import wishes
 from k8s.cli import act
 from k8s.cli.options import Output
@@ -105,23 +106,32 @@ def settle(
 
 @app.command()
 def keep(*, timeout: Timeout = "20m") -> None:
-    """Make pods follow roles: warm ones stay, cold ones are suspended, retired ones go."""
+    """Make pods follow roles: warm ones stay, cold ones are suspended, retired ones go.
+
+    Warm ones hold as many replicas as the policy says, or more by their own values.
+    """
     cluster, road = find(None, None, None)
-    installed = charts.installed() & {each.name for each in road.spec.versions}
-    suspended = set(filter(charts.is_suspended, installed))
-    acts: dict[str, Callable[[str], None]] = {  # to wake takes long, so that comes last
-        "remove": charts.uninstall,
-        "suspend": charts.suspend,
-        "wake": lambda version: charts.wake(version, timeout),
+    pods = _pods(road)
+    acts: dict[str, Callable[[str, int], None]] = {  # to wait takes long, so that comes last
+        "remove": lambda version, _: charts.uninstall(version),
+        "suspend": lambda version, _: charts.suspend(version),
+        "wake": lambda version, replicas: charts.wake(version, timeout, replicas),
+        "resize": lambda version, replicas: charts.resize(version, timeout, replicas),
     }
-    plan = retention.plan(road, installed, suspended)
+    plan = retention.plan(road, pods)
     for kind, act_on in acts.items():
         for version in getattr(plan, kind):
-            now = retention.plan(read(cluster, road.name), installed, suspended)
-            if version in getattr(now, kind):  # a rollback may have come between
-                act_on(version)
+            now = read(cluster, road.name)
+            if version in getattr(retention.plan(now, pods), kind):  # a rollback may have come
+                act_on(version, retention.replicas_of(now, version))
     _forget(plan.forget)
     typer.echo(f"{road.name}: {plan}")
+
+
+def _pods(road: Road) -> dict[str, Pods]:
+    """Of those of its versions that Helm knows."""
+    there = charts.installed()
+    return {each.name: charts.pods(each.name) for each in road.spec.versions if each.name in there}
 
 
 def _forget(retired: Collection[str]) -> None:
@@ -139,15 +149,14 @@ def verify(
 ) -> None:
     """Prove that cold versions would come back: wake each in turn, ask it, let it sleep again."""
     cluster, road = find(None, None, None)
-    installed = charts.installed() & {each.name for each in road.spec.versions}
-    suspended = set(filter(charts.is_suspended, installed))
+    pods = _pods(road)
     broken = []
 
     def sleeps(version: str) -> bool:
         """Still: a rollback may have come between."""
-        return version in retention.asleep(read(cluster, road.name), installed, suspended)
+        return version in retention.asleep(read(cluster, road.name), pods)
 
-    for version in filter(sleeps, retention.asleep(road, installed, suspended)):
+    for version in filter(sleeps, retention.asleep(road, pods)):
         try:
             charts.wake(version, timeout)
             warm(version, url=url)
@@ -175,7 +184,7 @@ def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout
 
 
 def _wake(version: str, timeout: str) -> None:
-    if version in charts.installed() and charts.is_suspended(version):
+    if version in charts.installed() and charts.pods(version).suspended:
         charts.wake(version, timeout)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ci.release.programs import run
+from ci.release.retention import Pods
 from k8s.road.route import service_of
 
 CHART = Path("helm/glm-model")
@@ -41,22 +42,32 @@ def installed() -> set[str]:
     }
 
 
-def is_suspended(version: str) -> bool:
-    """Whether it has no pods on purpose."""
+def pods(version: str) -> Pods:
+    """As Helm wrote them last."""
     values: dict[str, Any] = json.loads(
         run("helm", "get", "values", service_of(version), "--all", "--output=json")
     )
-    return bool(values.get("suspended"))
+    replicas = values.get("replicas", {})
+    return Pods(
+        suspended=bool(values.get("suspended")),
+        own=replicas.get("min", 1),
+        kept=replicas.get("kept", 0),
+    )
 
 
 def suspend(version: str) -> None:
     """Its pods end their last answers; all else stays."""
-    _change(version, "true")
+    _change(version, "suspended=true")
 
 
-def wake(version: str, timeout: str) -> None:
+def wake(version: str, timeout: str, kept: int = 0) -> None:
     """Wait until it has generated something."""
-    _change(version, "false", "--wait", f"--timeout={timeout}")
+    _change(version, f"suspended=false,replicas.kept={kept}", "--wait", f"--timeout={timeout}")
+
+
+def resize(version: str, timeout: str, kept: int) -> None:
+    """Pods that know the old number leave once new ones answer."""
+    _change(version, f"replicas.kept={kept}", "--wait", f"--timeout={timeout}")
 
 
 def uninstall(version: str) -> None:
@@ -64,9 +75,9 @@ def uninstall(version: str) -> None:
     run("helm", "uninstall", service_of(version))
 
 
-def _change(version: str, suspended: str, *more: str) -> None:
+def _change(version: str, values: str, *more: str) -> None:
     run(
         *("helm", "upgrade", service_of(version), str(CHART), _OURS, "--reset-then-reuse-values"),
-        f"--set=suspended={suspended}",
+        f"--set={values}",
         *more,
     )

@@ -84,6 +84,8 @@ class Policy:
     """Former stable versions to go back to."""
     warm: int = 1
     """Of these, the youngest so many hold their replicas; the older ones may be cold."""
+    warm_replicas: int = 1
+    """Model replicas of each warm one at least, be its own values lower."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=WIRE)

@@ -358,7 +358,7 @@ def test_only_a_suspended_version_is_woken(
     unseen = step("rollback", "v1", "--timeout", "0s")
 
     assert isinstance(unseen.exception, Refused), "nobody answers behind it even then"
-    assert any("--set=suspended=false" in call for call in calls()) is woken
+    assert bool(suspensions(calls)) is woken
 
 
 @pytest.fixture
@@ -379,13 +379,49 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], lis
     return make
 
 
+def test_a_warm_version_is_held_to_the_replicas_of_the_policy(
+    former: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+) -> None:
+    """Once: what holds as many is left alone."""
+    cluster.wish("glm", {"policy": {"warm": 1, "warmReplicas": 3}}, "test")
+    assert role_of(looked(former), "v1") is Role.WARM
+    there = {"list": releases("v1", "v2"), "get values glm-v1": '{"replicas": {"min": 2}}'}
+    calls = programs(helm=there | {"get": "{}"})
+
+    assert step("keep").exit_code == 0
+
+    (changed,) = (call for call in calls() if call[1] == "upgrade")
+    assert changed[2] == "glm-v1"
+    assert {"--set=replicas.kept=3", "--wait", "--reset-then-reuse-values"} < set(changed)
+    there["get values glm-v1"] = '{"replicas": {"min": 2, "kept": 3}}'
+    before, calls = len(calls()), programs(helm=there | {"get": "{}"})
+    assert step("keep").exit_code == 0
+    assert all(call[1] != "upgrade" for call in calls()[before:])
+
+
+def test_a_version_that_is_warm_again_is_woken_with_the_replicas_of_the_policy(
+    former: Controller,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+) -> None:
+    cluster.wish("glm", {"policy": {"warm": 1, "warmReplicas": 3}}, "test")
+    looked(former)
+    calls = programs(helm=ASLEEP)
+
+    assert step("keep").exit_code == 0
+
+    assert suspensions(calls) == ["--set=suspended=false,replicas.kept=3"]
+
+
 def suspensions(calls: Calls) -> list[str]:
     """What `suspended` was set to, in turn."""
     return [word for call in calls() for word in call if word.startswith("--set=suspended=")]
 
 
 ASLEEP = {"list": releases("v1", "v2"), "get values glm-v1": '{"suspended": true}', "get": "{}"}
-AWOKEN = ["--set=suspended=false"]
+AWOKEN = ["--set=suspended=false,replicas.kept=0"]
 VERIFY = ("verify", "--url", "http://gateway.example")
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.cluster import charts
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster
+from tests.cluster.roads import until
 
 NOWHERE = "localhost:5000/glm-serve@sha256:" + "0" * 64  # pods need not run to be counted
 FIXED = {"replicas": {"min": 3, "max": 3}}
@@ -41,6 +42,19 @@ def test_what_an_autoscaler_has_written_is_its_own(release: Release) -> None:
     release.apply(charts.nano_with_workers("v1", NOWHERE, **GROWING, drain={"notice": 6}))
 
     assert workers(release) == 5
+
+
+@pytest.mark.parametrize(("own", "least"), [(FIXED, 3), (GROWING, LEAST)])
+def test_a_kept_version_has_the_workers_that_its_road_asks_for(
+    release: Release, own: charts.Values, least: int
+) -> None:
+    """The autoscaler holds the new least number, whoever has written the number of workers."""
+    awake = charts.nano_with_workers("v1", NOWHERE, **own)
+    release.apply(awake)
+    until(lambda: workers(release) == least, "its own workers")
+
+    release.apply(charts.merged(awake, {"replicas": {"kept": 4}}))
+    until(lambda: workers(release) == 4, "four workers")
 
 
 def test_a_woken_version_has_its_workers_again(release: Release) -> None:

@@ -72,8 +72,13 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if and (not .Values.workers.enabled) (gt (int $wanted.max) 1) (gt (int $wanted.gpus) 0) }}
+{{- if and (not .Values.workers.enabled) (gt (int $wanted.gpus) 0) }}
+{{- if gt (int $wanted.max) 1 }}
 {{- fail "workers.enabled is false: a head alone has the GPUs of one replica; set replicas.max to 1 or enable workers." }}
+{{- end }}
+{{- if gt (int $wanted.kept) 1 }}
+{{- fail "workers.enabled is false: a head alone has the GPUs of one replica; the road's policy.warmReplicas, which replicas.kept follows, can be no more, or enable workers." }}
+{{- end }}
 {{- end }}
 {{- if and (not .Values.workers.enabled) (eq .Values.workloads "rayservice") }}
 {{- fail "workloads is rayservice: KubeRay's head serves nothing itself; enable workers." }}
@@ -81,7 +86,7 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{- if and .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") (not .Values.ray.authSecret) }}
 {{- fail "ray.authSecret is needed: head and workers share a token; make one with kubectl create secret generic ray --from-literal=auth_token=$(openssl rand -hex 32)" }}
 {{- end }}
-{{- if and .Values.workers.enabled (gt (int $wanted.max) (int $wanted.min)) (eq (include "glm-model.workloads" .) "plain") (eq (include "glm-model.metrics" .) "none") }}
+{{- if and .Values.workers.enabled (include "glm-model.grows" .) (eq (include "glm-model.workloads" .) "plain") (eq (include "glm-model.metrics" .) "none") }}
 {{- fail "replicas.max is above replicas.min: plain workloads need KEDA (keda.sh/v1alpha1, with autoscaling.prometheus) or autoscaling.metrics: external." }}
 {{- end }}
 {{- if and (eq (include "glm-model.scaler" .) "keda") (not .Values.autoscaling.prometheus) }}

@@ -20,7 +20,7 @@ object-store-memory: "104857600"
 {{/* KubeRay asks that the head be ready before it deploys the application, so the head's probes are
      KubeRay's own. */}}
 {{- define "glm-model.rayHead" -}}
-{{- if eq (int .Values.replicas.min) (int .Values.replicas.max) }}
+{{- if not (include "glm-model.grows" .) }}
 {{ include "glm-model.powerless" . }}
 {{- end }}
 terminationGracePeriodSeconds: {{ include "glm-model.lastGrace" . }}
@@ -105,7 +105,7 @@ ray.io/gcs-ft-deletion-timeout: {{ add (include "glm-model.lastGrace" . | trim) 
 {{- end }}
 
 {{- define "glm-model.autoscaler" -}}
-{{- if gt (int .Values.replicas.max) (int .Values.replicas.min) }}
+{{- if include "glm-model.grows" . }}
 enableInTreeAutoscaling: true
 autoscalerOptions:
   version: v2

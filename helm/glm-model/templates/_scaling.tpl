@@ -1,6 +1,22 @@
 {{/* Ray Serve says how many replicas there are, by prompt tokens that wait. A RayService brings the
      pods for them; here pods of plain workloads follow the same pressure, never the CPU. */}}
 
+{{/* Replicas that are always there: by the version's own values, and while it is kept by the road's. */}}
+{{- define "glm-model.least" -}}
+{{ max (int .Values.replicas.min) (int .Values.replicas.kept) }}
+{{- end }}
+
+{{- define "glm-model.most" -}}
+{{ max (int .Values.replicas.max) (int .Values.replicas.kept) }}
+{{- end }}
+
+{{/* Whether their number follows what waits; else empty. */}}
+{{- define "glm-model.grows" -}}
+{{- if ne (include "glm-model.least" .) (include "glm-model.most" .) -}}
+yes
+{{- end -}}
+{{- end }}
+
 {{- define "glm-model.metrics" -}}
 {{- if ne .Values.autoscaling.metrics "auto" -}}
 {{ .Values.autoscaling.metrics }}
@@ -11,8 +27,7 @@
 
 {{/* What scales the workers, empty if nothing does. */}}
 {{- define "glm-model.scaler" -}}
-{{- $grows := gt (int .Values.replicas.max) (int .Values.replicas.min) }}
-{{- if and $grows (not .Values.suspended) .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") }}
+{{- if and (include "glm-model.grows" .) (not .Values.suspended) .Values.workers.enabled (eq (include "glm-model.workloads" .) "plain") }}
 {{- include "glm-model.metrics" . }}
 {{- end }}
 {{- end }}
@@ -41,6 +56,6 @@ scaleDown:
 {{- end }}
 {{- end }}
 {{- if $ours }}
-{{- max (int $live.spec.replicas) (int .Values.replicas.min) }}
+{{- max (int $live.spec.replicas) (include "glm-model.least" . | int) }}
 {{- end }}
 {{- end }}

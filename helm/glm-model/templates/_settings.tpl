@@ -8,11 +8,11 @@
 {{- if .Values.model.publicKey.name }}
 {{- $_ := set $model "public_key" (printf "/etc/glm-serve/%s" .Values.model.publicKey.key) }}
 {{- end }}
-{{- $replicas := dict "model_min" .Values.replicas.min "model_max" .Values.replicas.max "model_gpus" .Values.replicas.gpus }}
+{{- $replicas := dict "model_min" (include "glm-model.least" . | int) "model_max" (include "glm-model.most" . | int) "model_gpus" .Values.replicas.gpus }}
 {{- if .Values.workers.enabled }}
 {{- $_ := set $replicas "model_per_node" 1 }}
 {{- end }}
-{{- if gt (int .Values.replicas.max) (int .Values.replicas.min) }}
+{{- if include "glm-model.grows" . }}
 {{- $_ := merge $replicas (dict "target_waiting_tokens" .Values.autoscaling.waitingTokens "scale_down_after_s" .Values.autoscaling.scaleDownAfter) }}
 {{- end }}
 {{- /* Each replica hides the standard streams of its process: /proc/1/fd/1 is the pod's log. */}}
