@@ -8,14 +8,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pydantic.alias_generators import to_camel
 
-from k8s.checks import HELD_TO
-from k8s.gates import GATES, SCORED
+from k8s.gates import GATES, HELD_TO, SCORED
 from k8s.phases import TRANSITIONS, UNDER_A_HOLD, Event, plan_of
 from k8s.road import UNDER_WAY, Phase, Policy, Thresholds
 from k8s.road.wire import duration_of
@@ -61,19 +59,14 @@ def steps() -> Iterator[str]:
 def gates() -> Iterator[str]:
     """Which checks stand in which gate, and by which threshold they judge."""
     columns = {str(phase): gate for phase, gate in GATES.items()} | {"Mirroring, scored": SCORED}
-    checks = {name: None for gate in columns.values() for name in map(_name, gate)}
+    named = {to: [check.name for check in gate] for to, gate in columns.items()}
+    checks = dict.fromkeys(name for gate in named.values() for name in gate)
     yield f"| check | {' | '.join(columns)} | held to |"
     yield f"|---|{'---|' * len(columns)}---|"
     for check in checks:
-        cells = ("yes" if check in map(_name, gate) else "" for gate in columns.values())
+        cells = ("yes" if check in gate else "" for gate in named.values())
         held_to = f"`{to_camel(HELD_TO[check])}`" if check in HELD_TO else ""
         yield f"| {check} | {' | '.join(cells)} | {held_to} |"
-
-
-def _name(check: object) -> str:
-    if isinstance(check, partial):
-        return str(check.keywords["name"])
-    return str(getattr(check, "__name__", "")).replace("_", "-")
 
 
 def thresholds() -> Iterator[str]:

@@ -5,8 +5,8 @@ from typing import Final
 
 from pydantic.alias_generators import to_camel
 
-from k8s.checks import HELD_TO
 from k8s.conditions import ROUTED
+from k8s.gates import HELD_TO
 from k8s.phases import thresholds_of
 from k8s.road import Outcome, Phase, Road, Status, Verdict
 from k8s.road.spec import PROMOTED

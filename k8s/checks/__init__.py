@@ -7,7 +7,6 @@ be chance; the step's deadline ends it.
 
 from k8s.checks.distributions import finish_mix, latency, length_drift, similarity, slow_answers
 from k8s.checks.facts import Facts
-from k8s.checks.held import HELD_TO
 from k8s.checks.shares import (
     client_errors,
     empty_rate,
@@ -19,7 +18,6 @@ from k8s.checks.shares import (
 from k8s.checks.state import evaluated, gpu_memory, ready, restarts, samples
 
 __all__ = [
-    "HELD_TO",
     "Facts",
     "client_errors",
     "empty_rate",

@@ -19,7 +19,7 @@ from k8s.samples import Histogram
 _MORE_SLOW: Final = 0.05  # of all answers; `slower` is what a policy sets
 
 
-def latency(facts: Facts, *, name: str, of: str, share: float) -> Verdict:
+def latency(facts: Facts, name: str, *, of: str, share: float) -> Verdict:
     """A percentile against the stable version's over the same minutes, in seconds."""
     mine: Histogram | None = getattr(facts.candidate, of)
     theirs: Histogram | None = getattr(facts.stable, of)
@@ -40,7 +40,7 @@ def latency(facts: Facts, *, name: str, of: str, share: float) -> Verdict:
     )
 
 
-def slow_answers(facts: Facts) -> Verdict:
+def slow_answers(facts: Facts, name: str) -> Verdict:
     """Answers beyond what their median may be, over the stable version's share of such ones.
 
     Where half of the answers must be slow to prove a median, a few prove this: one user in a
@@ -48,13 +48,13 @@ def slow_answers(facts: Facts) -> Verdict:
     """
     mine, theirs = facts.candidate.tpot, facts.stable.tpot
     if mine is None or theirs is None or not mine.total or not theirs.total:
-        return unknown(facts, "slow-answers")
+        return unknown(facts, name)
     bound = facts.thresholds.slower * max(upper_quantile(theirs, 0.5), theirs.quantile(0.5))
     slow, own = mine.over(bound), theirs.over(bound)
     allowed = upper_share(own, theirs.total) + _MORE_SLOW
     failed = surely_over(slow, mine.total, allowed, facts.alpha)
     return Verdict(
-        check="slow-answers",
+        check=name,
         outcome=outcome(facts, mine.total, failed=failed, beyond=False),
         message=f"{slow / mine.total:.2%} take over {_ms(bound)} a token, {allowed:.2%} may",
         candidate=slow / mine.total,
@@ -64,7 +64,7 @@ def slow_answers(facts: Facts) -> Verdict:
     )
 
 
-def finish_mix(facts: Facts) -> Verdict:
+def finish_mix(facts: Facts, name: str) -> Verdict:
     """How answers end: a model that never stops, or always calls a tool, shows here."""
     reasons = sorted(facts.candidate.finished.keys() | facts.stable.finished.keys())
     mine, theirs = (
@@ -72,22 +72,22 @@ def finish_mix(facts: Facts) -> Verdict:
         for each in (facts.candidate, facts.stable)
     )
     if not sum(mine) or not sum(theirs):
-        return unknown(facts, "finish-mix")
+        return unknown(facts, name)
     apart, limit = total_variation(mine, theirs), facts.thresholds.finish_drift
     differ = mixes_differ(mine, theirs, facts.alpha)
-    return _drift(facts, "finish-mix", apart, limit, sum(mine), differ=differ)
+    return _drift(facts, name, apart, limit, sum(mine), differ=differ)
 
 
-def length_drift(facts: Facts) -> Verdict:
+def length_drift(facts: Facts, name: str) -> Verdict:
     """How long answers are."""
     mine, theirs = facts.candidate.lengths, facts.stable.lengths
     if not mine or not theirs or not mine.total or not theirs.total:
-        return unknown(facts, "length-drift")
+        return unknown(facts, name)
     if not comparable(mine, theirs):
-        return unknown(facts, "length-drift", "the two versions count lengths in other buckets")
+        return unknown(facts, name, "the two versions count lengths in other buckets")
     apart, limit = distance(mine, theirs), facts.thresholds.length_drift
     differ = distributions_differ(mine, theirs, facts.alpha)
-    return _drift(facts, "length-drift", apart, limit, mine.total, differ=differ)
+    return _drift(facts, name, apart, limit, mine.total, differ=differ)
 
 
 def _drift(
@@ -105,9 +105,9 @@ def _drift(
     )
 
 
-def similarity(facts: Facts) -> Verdict:
+def similarity(facts: Facts, name: str) -> Verdict:
     """Mirrored answers against the stable version's: half of them must be as near as asked."""
-    name, least, mine = "similarity", facts.thresholds.similarity, facts.candidate.similarity
+    least, mine = facts.thresholds.similarity, facts.candidate.similarity
     if least is None:
         return not_asked(name)
     if mine is None or not mine.total:

@@ -18,44 +18,44 @@ class _Limit:
     words: str
 
 
-def success_rate(facts: Facts) -> Verdict:
+def success_rate(facts: Facts, name: str) -> Verdict:
     """Generations that broke off count, be it after a 200 and half an answer."""
     mine, theirs = facts.candidate.failed, facts.stable.failed
-    return _share(facts, "success-rate", mine, _of_failures(facts, theirs, "failed"))
+    return _share(facts, name, mine, _of_failures(facts, theirs, "failed"))
 
 
-def server_errors(facts: Facts) -> Verdict:
+def server_errors(facts: Facts, name: str) -> Verdict:
     """Answers of 5xx: of those too that never came to a generation."""
     mine, theirs = facts.candidate.answered_with("5"), facts.stable.answered_with("5")
-    return _share(facts, "server-errors", mine, _of_failures(facts, theirs, "were 5xx"))
+    return _share(facts, name, mine, _of_failures(facts, theirs, "were 5xx"))
 
 
-def client_errors(facts: Facts) -> Verdict:
+def client_errors(facts: Facts, name: str) -> Verdict:
     """Answers of 4xx: users of both versions ask alike, so they are refused alike."""
     mine, theirs = facts.candidate.answered_with("4"), facts.stable.answered_with("4")
     limit = _over_stable(theirs, facts.thresholds.client_errors, "were 4xx")
-    return _share(facts, "client-errors", mine, limit)
+    return _share(facts, name, mine, limit)
 
 
-def empty_rate(facts: Facts) -> Verdict:
+def empty_rate(facts: Facts, name: str) -> Verdict:
     """Answers without a text."""
     limit = _over_stable(facts.stable.empty, facts.thresholds.empty_rate, "are empty")
-    return _share(facts, "empty-rate", facts.candidate.empty, limit)
+    return _share(facts, name, facts.candidate.empty, limit)
 
 
-def verdict_rate(facts: Facts) -> Verdict:
+def verdict_rate(facts: Facts, name: str) -> Verdict:
     """Answers that the guard blocked."""
     limit = _over_stable(facts.stable.stopped, facts.thresholds.verdict_rate, "were blocked")
-    return _share(facts, "verdict-rate", facts.candidate.stopped, limit)
+    return _share(facts, name, facts.candidate.stopped, limit)
 
 
-def refusal_rate(facts: Facts) -> Verdict:
+def refusal_rate(facts: Facts, name: str) -> Verdict:
     """Answers that say that they give none, where the policy asks for it."""
     margin = facts.thresholds.refusal_rate
     if margin is None:
-        return not_asked("refusal-rate")
+        return not_asked(name)
     limit = _over_stable(facts.stable.refused, margin, "refused to answer")
-    return _share(facts, "refusal-rate", facts.candidate.refused, limit)
+    return _share(facts, name, facts.candidate.refused, limit)
 
 
 def _of_failures(facts: Facts, theirs: Share, words: str) -> _Limit:

@@ -58,6 +58,25 @@ def unlike_pass(given: Facts, phase: Phase = Phase.CANARY) -> dict[str, str]:
     return {name: str(each) for name, each in outcomes(given, phase).items() if each != "PASS"}
 
 
+@pytest.mark.parametrize("phase", GATES)
+def test_a_check_that_is_broken_waits_and_the_others_say_what_they_see(
+    phase: Phase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(_facts: Facts, _name: str) -> Verdict:
+        raise ZeroDivisionError("of 0 by 0")
+
+    first, *others = GATES[phase]
+    before = judge(phase, facts())
+    monkeypatch.setattr("k8s.gates.GATES", {phase: (replace(first, ask=breaks), *others)})
+
+    broken, *whole = judge(phase, facts())
+
+    assert (broken.check, broken.outcome) == (first.name, Outcome.WAIT)
+    assert "broken (ZeroDivisionError)" in broken.message
+    assert whole == [*before[1:]]
+    assert "of 0 by 0" in caplog.text
+
+
 def test_every_phase_under_way_has_a_gate() -> None:
     assert set(GATES) == UNDER_WAY
 

@@ -5,9 +5,8 @@ from dataclasses import fields, replace
 import pytest
 
 from k8s import waiting, wishes
-from k8s.checks import HELD_TO
 from k8s.errors import Refused
-from k8s.gates import GATES, judge
+from k8s.gates import GATES, HELD_TO, judge
 from k8s.phases import plan_of, thresholds_of
 from k8s.road import (
     CanaryStep,
