@@ -27,6 +27,8 @@ from tests.cluster.roads import Numbers, Road, define, until
 
 PROMETHEUS = "http://prometheus.monitoring:9090"
 GLANCE_S = 0.1
+REPORTS = "glm-serve.io/evaluation"
+GOLDEN = "glm-golden"  # where the chart's Job looks for its questions
 TABLE = places.CACHE / "releases.md"  # what the documents show is copied from here
 
 Sowing = Callable[[str, str], Values]
@@ -71,15 +73,27 @@ class Stage:
 
     def lay(self, url: str, **policy: Any) -> Road:
         """A new road, whose users are on v1 and are answered."""
-        with suppress(Refused):
-            self.cluster.helm("uninstall", "glm-road", "--wait")
-        until(lambda: self.api.route("glm") is None, "the end of the road before")
+        self._clear(url)
         release = Release(self.cluster, "glm-road", charts.HELM / "glm-road", self.folder)
         release.install({"stable": "v1", "policy": policy}, wait_s=60)
         road = Road(self.cluster, Numbers())
         until(lambda: share_of(self.api.route("glm"), "v1") == 1.0, "everybody on v1")
         until(lambda: traffic.answers(url), "an answer through the gateway")
         return road
+
+    def _clear(self, url: str) -> None:
+        """Nothing is left of the road before: a report of its candidate would count once more.
+
+        Its Jobs end first, for one that runs on would write another. The ledger stays: it goes on.
+        """
+        with suppress(Refused):
+            self.cluster.helm("uninstall", "glm-road", "--wait")
+        kubectl = self.cluster.kubectl
+        kubectl("delete", "jobs", "--all", "--cascade=foreground", "--timeout=300s")
+        kubectl("delete", "configmaps", f"--selector={REPORTS}")
+        kubectl("delete", "configmap", GOLDEN, "--ignore-not-found")
+        until(lambda: self.api.route("glm") is None, "the end of the road before")
+        until(lambda: not traffic.answers(url), "the gateway leads nowhere")
 
     def seen(self) -> Seen:
         """The road as it is now."""

@@ -19,7 +19,7 @@ from tests.cluster.journeys import (
     shares,
 )
 from tests.cluster.roads import until
-from tests.cluster.stage import Stage, marked, note
+from tests.cluster.stage import GOLDEN, Stage, marked, note
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -55,7 +55,7 @@ def test_a_candidate_is_evaluated_by_a_job_where_no_pipeline_does(stage: Stage, 
     """What an operator types is `helm upgrade` alone; the controller counts the Job's report."""
     road = stage.lay(door, **POLICY)
     asked = candidates.golden_lines()
-    sets = {"metadata": {"name": "glm-golden"}, "data": {"few.jsonl": "\n".join(asked)}}
+    sets = {"metadata": {"name": GOLDEN}, "data": {"few.jsonl": "\n".join(asked)}}
     stage.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", **sets})
     digest = candidates.good("v2", stage.image)["model"]["digest"]
     values = {
