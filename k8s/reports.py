@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from k8s.errors import BadRoad
-from k8s.road import Road, Verdict
+from k8s.errors import BadRoad, Refused
+from k8s.road import Phase, Road, Verdict
 from k8s.road.wire import WIRE
 
 
@@ -38,6 +38,21 @@ def counts(summary: Summary, road: Road) -> bool:
         and (summary.attempt, summary.incumbent) == (road.status.attempt, stable)
         and _bare(summary.model_digest) == _model_of(road, candidate)
         and known in {"", _bare(summary.incumbent_digest)}
+    )
+
+
+def await_one(road: Road, version: str) -> None:
+    """Raises Refused where none of that version can count: who asks it meets what gates count."""
+    status = road.status
+    if version == status.stable:
+        place = "is the stable version"
+    elif status.under_way and version == status.candidate and status.phase is not Phase.EVALUATING:
+        place = f"is past its evaluation, at {status.step}"
+    else:
+        return
+    raise Refused(
+        f"{version} {place}: no report of it counts any more. To ask all the same, leave out "
+        "--record; the questions then count in the gate's numbers as users' do."
     )
 
 

@@ -17,15 +17,17 @@ from k8s import evaluation
 from k8s.cli import app
 from k8s.cli import evaluate as command
 from k8s.cluster import Cluster
-from k8s.errors import BadGolden, Unreachable
+from k8s.errors import BadGolden, Refused, Unreachable
 from k8s.evaluation import Side, golden, report
 from k8s.evaluation.asking import Answer, Endpoint, ask
 from k8s.evaluation.bootstrap import difference, interval
 from k8s.evaluation.golden import Question
 from k8s.evaluation.picture import draw
 from k8s.evaluation.scores import Pieces, bleu, chrf, exact, rouge_l, score
-from k8s.road import Outcome
-from tests.release.roads import digest_of
+from k8s.reports import await_one
+from k8s.road import Outcome, Phase
+from k8s.road.order import attempt_of
+from tests.release.roads import FAILED, Walk, digest_of
 
 GOLDEN = sorted((Path(__file__).parents[2] / "ci/golden").glob("*.jsonl"))
 TOOL = {
@@ -417,6 +419,43 @@ async def test_a_stream_without_an_end_is_told() -> None:
     transport, _ = server(httpx.Response(200, content=stream(delta(content="It"))))
     (given,) = await ask(HERE, [question()], transport=transport)
     assert given.error == "the answer broke off"
+
+
+@pytest.mark.parametrize(
+    ("step", "version", "told"),
+    [
+        ("mirror", "v2", "v2 is past its evaluation, at mirror"),
+        ("canary-1", "v2", "v2 is past its evaluation, at canary-1"),
+        ("evaluate", "v1", "v1 is the stable version"),
+    ],
+)
+def test_no_record_is_made_of_whom_users_or_their_copies_reach(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, step: str, version: str, told: str
+) -> None:
+    """Nobody is asked anything: the gate would take it for what users ask."""
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: pytest.fail("asked"))
+    _at(cluster, step)
+    words = ("--url", "http://here", "--golden", str(GOLDEN[0]), "--record", "--against", "v3")
+    refused = CliRunner().invoke(app, ("evaluate", version, *words))
+    assert isinstance(refused.exception, Refused)
+    assert told in refused.exception.message
+    assert "leave out --record" in refused.exception.message
+    assert cluster.summary(version) is None
+
+
+def test_a_record_of_a_version_that_was_sent_back_counts_when_it_is_released_again() -> None:
+    walk = Walk().to("canary-1")
+    walk.look(FAILED)
+    await_one(walk.road, "v2")
+    assert walk.status.phase is Phase.ROLLED_BACK
+    assert attempt_of(walk.road, "v2") == 2
+
+
+def _at(cluster: Cluster, step: str) -> None:
+    """As far on its road as that is v2."""
+    road = cluster.road("glm")
+    assert road is not None
+    cluster.write_status(road, Walk().to(step).status)
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:
