@@ -13,6 +13,7 @@ from tests.cluster import charts
 from tests.cluster.charts import Values
 from tests.cluster.kube import Cluster, Object
 from tests.cluster.node import places
+from tests.cluster.roads import settled
 from tests.cluster.traffic import MODEL
 
 GOOD = "glm-nano-b"
@@ -113,17 +114,25 @@ def spoilt(cluster: Cluster, image: str) -> Iterator[Spoilt]:
     volume = _volume(name)
     workshop.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, volume)
     try:
-        told = workshop.pod_output(_on_node(image, name, _SPOILING), 240)
+        settled(workshop)
+        told = workshop.pod_output(_on_node("spoils", image, name, _SPOILING), 600)
         cluster.apply(_claim(name))
-        yield Spoilt(json.loads(told.splitlines()[-1]))
+        yield Spoilt(_digests(told))
     finally:
-        workshop.pod_output(_on_node(image, name, _CLEANING))
+        workshop.pod_output(_on_node("cleans", image, name, _CLEANING))
         workshop.kubectl("delete", "namespace", name, "--wait=false")
         cluster.kubectl("delete", "pvc", _CLAIM, "--wait=false", "--ignore-not-found")
         cluster.kubectl("delete", "pv", name, "--wait=false")
 
 
-def _on_node(image: str, run: str, script: str) -> Object:
+def _digests(told: str) -> dict[str, str]:
+    """The line that it was to write, wherever progress on its other stream has come to stand."""
+    (line,) = (each for each in told.splitlines() if each.startswith("{"))
+    digests: dict[str, str] = json.loads(line)
+    return digests
+
+
+def _on_node(name: str, image: str, run: str, script: str) -> Object:
     container = {
         "name": "main",
         "image": image,
@@ -135,7 +144,7 @@ def _on_node(image: str, run: str, script: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "on-node"},
+        "metadata": {"name": name},
         "spec": {
             "restartPolicy": "Never",
             "containers": [container],

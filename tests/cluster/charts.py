@@ -23,7 +23,7 @@ Values = dict[str, Any]
 MAX_STREAM_S = 120
 # What `kubectl rollout undo` has written is kubectl's too: helm must be told to take it back.
 OURS = "--force-conflicts"
-ASKED = 10  # times
+ASKED = 30  # times
 READY_S = 600  # a busy machine of two cores starts Ray in a minute or two, a slow one in several
 
 

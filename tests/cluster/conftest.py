@@ -17,7 +17,7 @@ from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster
 from tests.cluster.node import cluster as own
 from tests.cluster.node import places, product
-from tests.cluster.roads import until
+from tests.cluster.roads import settled, until
 from tests.cluster.stage import Stage, staged
 
 HERE = Path(__file__).parent
@@ -104,5 +104,6 @@ def _namespace(cluster: Cluster) -> Iterator[Cluster]:
     name = f"test-{secrets.token_hex(4)}"
     metadata = {"name": name, "labels": _RESTRICTED}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    settled(cluster.within(name))
     yield cluster.within(name)
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

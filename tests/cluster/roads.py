@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from k8s.errors import Unreachable
 from k8s.road import Version
 from k8s.road.resource import render_spec
 from k8s.road.spec import CanaryStep, Evaluation, Mirror, ParentRef, Policy, Spec
@@ -45,15 +46,12 @@ def established(cluster: Cluster, definition: str) -> None:
     """One that is a moment old has no conditions to ask for, and its objects are found later."""
     cluster.wait(f"crd/{definition}", "jsonpath={.status.acceptedNames.kind}", PATIENCE_S)
     cluster.wait(f"crd/{definition}", "condition=Established", PATIENCE_S)
-    until(lambda: _is_served(cluster, definition), f"the API of {definition}")
+    until(lambda: bool(cluster.get(definition)), f"the API of {definition}")
 
 
-def _is_served(cluster: Cluster, definition: str) -> bool:
-    try:
-        cluster.get(definition)
-    except Refused:
-        return False
-    return True
+def settled(namespace: Cluster) -> None:
+    """A new one takes pods as soon as it has the account that they get: a moment later."""
+    until(lambda: bool(namespace.get("serviceaccount", "default")), "the default account")
 
 
 def version(name: str) -> tuple[Object, Object]:
@@ -198,10 +196,17 @@ class Road:
 
 
 def until(true: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Look until it is so; what the API server cannot tell just now it tells at the next look."""
     deadline = time.monotonic() + patience_s
-    while not true():
+    while True:
+        refusal = ""
+        try:
+            if true():
+                return
+        except (Refused, Unreachable) as error:
+            refusal = f"; the last look: {error}"
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience_s:g} s for {what}")
+            raise AssertionError(f"waited {patience_s:g} s for {what}{refusal}")
         time.sleep(0.2)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cluster.kube import Cluster, Refused
 from tests.cluster.pods import pod
+from tests.cluster.roads import until
 
 _RESOLVE = "import socket; print(socket.gethostbyname('kubernetes.default.svc.cluster.local'))"
 
@@ -23,14 +24,17 @@ def test_a_pod_finds_services_by_their_names(namespace: Cluster, image: str) -> 
 
 
 def test_its_gateway_class_is_accepted(cluster: Cluster) -> None:
-    classes = cluster.get("gatewayclasses")["items"]
-    accepted = [
+    until(lambda: "True" in accepted(cluster), "its controller has seen it")
+
+
+def accepted(cluster: Cluster) -> list[str]:
+    """What is said of each class."""
+    return [
         condition["status"]
-        for each in classes
+        for each in cluster.get("gatewayclasses")["items"]
         for condition in each.get("status", {}).get("conditions", [])
         if condition["type"] == "Accepted"
     ]
-    assert "True" in accepted
 
 
 def test_an_unrestricted_pod_is_refused_where_restricted_is_enforced(

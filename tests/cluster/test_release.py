@@ -7,6 +7,7 @@ from tests.cluster import candidates, charts, rollbacks, traffic
 from tests.cluster.candidates import Spoilt, questions
 from tests.cluster.charts import Release
 from tests.cluster.journeys import (
+    GENTLE,
     POLICY,
     RATE,
     UNEVALUATED,
@@ -30,7 +31,7 @@ def _versions(stage: Stage, spoilt: Spoilt) -> None:
 
 
 def test_a_good_candidate_reaches_everybody_and_nobody_notices(stage: Stage, door: str) -> None:
-    road = stage.lay(door, **POLICY)
+    road = stage.lay(door, **GENTLE)
     digest = candidates.good("v2", stage.image)["model"]["digest"]
     released = road.glm("release", "v2", "--model-digest", digest)
     assert released.returncode == 0, released.stderr
@@ -40,7 +41,7 @@ def test_a_good_candidate_reaches_everybody_and_nobody_notices(stage: Stage, doo
     ):
         code, told = evaluate(stage, road, door, "v2", digest)
         assert code == 0, told
-        waited = road.glm("wait", "promoted", "--version", "v2", "--timeout", "600")
+        waited = road.glm("wait", "promoted", "--version", "v2", "--timeout", "840")
         assert waited.returncode == 0, waited.stdout + waited.stderr
         until(lambda: marks[-1].share == 1, "everybody on v2")
 
@@ -105,4 +106,5 @@ def test_a_rollback_from_the_middle_of_any_step_takes_less_than_a_second(
 
     note(rollbacks.table(done, users))
     assert users.faults() == []
-    assert max(each.last_s(users) for each in done) <= rollbacks.LIMIT_S
+    assert len(done) == 2 * len(rollbacks.STEPS)
+    assert rollbacks.are_quick([each.last_s(users) for each in done])

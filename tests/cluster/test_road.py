@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import rollbacks
 from tests.cluster.kube import Cluster, Refused
 from tests.cluster.roads import (
     PATIENCE_S,
@@ -22,7 +23,6 @@ from tests.cluster.roads import (
 )
 
 pytestmark = pytest.mark.timeout(1800)
-ROLLBACK_S = 1.0
 PHASES = ("Evaluating", "Mirroring", "Canary", "Promoted", "RolledBack")
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
 
@@ -215,13 +215,15 @@ def test_another_controller_takes_over_from_one_that_was_killed(laid: Road) -> N
 def test_a_rollback_in_the_middle_of_every_step_takes_less_than_a_second(walked: Road) -> None:
     """From the wish to the weights on the route; the controller is awake all the time."""
     walked.glm("release", "v2", "--advance-to", STEPS[0])
+    took = []
     for number, step in enumerate(STEPS):
         until(lambda step=step: walked.status.get("step") == step, step)  # type: ignore[misc]
         told = walked.glm("rollback", "--to", "v1", "-o", "json")
         assert told.returncode == 0, told.stderr
-        assert json.loads(told.stdout)["seconds"] <= ROLLBACK_S, step
+        took.append(json.loads(told.stdout)["seconds"])
         assert walked.shares == {"glm-v1": 100}
         if number + 1 < len(STEPS):
             hold = walked.status["hold"]["id"]
             words = ("--again", "--override-hold", hold, "--advance-to", STEPS[number + 1])
             assert walked.glm("release", "v2", *words).returncode == 0
+    assert rollbacks.are_quick(took), took
