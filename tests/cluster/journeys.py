@@ -33,6 +33,7 @@ POLICY: dict[str, Any] = {
 # for a busy core, or three short ones, are unlike the stable version's for minutes.
 _FEW = {"slower": 100, "lengthDrift": 1, "finishDrift": 1}
 GENTLE: dict[str, Any] = POLICY | {
+    "evaluate": {"required": True, "deadline": "10m"},
     "canary": [POLICY["canary"][0] | {"gates": _FEW}, *POLICY["canary"][1:]],
     "gates": POLICY["gates"] | {"slower": 10},
 }

@@ -54,7 +54,7 @@ def test_a_good_candidate_reaches_everybody_and_nobody_notices(stage: Stage, doo
 
 def test_a_candidate_is_evaluated_by_a_job_where_no_pipeline_does(stage: Stage, door: str) -> None:
     """What an operator types is `helm upgrade` alone; the controller counts the Job's report."""
-    road = stage.lay(door, **POLICY)
+    road = stage.lay(door, **GENTLE)
     asked = candidates.golden_lines()
     sets = {"metadata": {"name": GOLDEN}, "data": {"few.jsonl": "\n".join(asked)}}
     stage.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", **sets})
@@ -64,13 +64,13 @@ def test_a_candidate_is_evaluated_by_a_job_where_no_pipeline_does(stage: Stage, 
         "candidate": "v2",
         "versions": [{"name": "v1"}, {"name": "v2", "modelDigest": digest}],
         "advanceTo": "evaluate",
-        "policy": POLICY,
+        "policy": GENTLE,
         "evaluation": {"enabled": True, "image": charts.image_values(stage.image)},
     }
     Release(stage.cluster, "glm-road", charts.HELM / "glm-road", stage.folder).apply(values)
 
     (job,) = stage.cluster.get("jobs")["items"]
-    stage.cluster.wait(f"job/{job['metadata']['name']}", "condition=Complete", 300)
+    stage.cluster.wait(f"job/{job['metadata']['name']}", "condition=Complete", 600)
     until(lambda: bool(stage.seen().status.evaluation_digest), "the report is counted")
     status = stage.seen().status
     told = {each.check: each for each in status.verdicts}

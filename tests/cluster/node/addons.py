@@ -10,7 +10,7 @@ from tests.cluster.node.shell import run
 from tests.cluster.node.steps import step
 
 _GATEWAY = "envoy-gateway-system"
-_WAIT = "--timeout=180s"
+_WAIT = "--timeout=600s"
 
 
 def install() -> None:

@@ -21,7 +21,7 @@ from tests.cluster.node import (
 from tests.cluster.node.shell import Failed, run, succeeds, wait_for
 from tests.cluster.node.steps import step
 
-_READY_S = 60.0
+_READY_S = 180.0
 
 
 def up() -> None:

@@ -14,7 +14,7 @@ from tests.cluster.node.shell import Failed, run, succeeds, wait_for
 _PKI = "/var/lib/kubernetes/pki"
 _KUBECONFIG = "--kubeconfig=/var/lib/kubeconfig"
 _ETCD = "http://127.0.0.1:2379"
-_START_S = 60.0
+_START_S = 180.0
 _FIRST = -10  # elsewhere the API has machines of its own; here models would keep it waiting
 
 
@@ -175,7 +175,7 @@ def start(*daemons: Daemon) -> None:
             raise Failed(f"{failure}; {run('tail', '--lines=5', log)}") from None
 
 
-def stop(*daemons: Daemon, seconds: float = 10.0) -> None:
+def stop(*daemons: Daemon, seconds: float = 60.0) -> None:
     """Ask each to end and wait for it; what is not running is no error."""
     for daemon in daemons:
         process = house.processes().get(daemon.name)

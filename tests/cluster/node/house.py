@@ -19,7 +19,7 @@ NAMESPACES = ("--mount", "--net", "--pid", "--uts", "--ipc")
 FURNISHED = "furnished"  # a file in the node's /run
 _ARGUMENTS = ["-m", FIRST]
 _HIDDEN = Path("/var/lib")  # inside, this is the node's own
-_START_S = _END_S = 10.0
+_START_S = _END_S = 60.0  # to free the memory of many models takes a while
 
 
 def open_() -> psutil.Process:

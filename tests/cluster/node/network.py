@@ -14,7 +14,7 @@ SERVICES = IPv4Network("10.96.0.0/16")
 API = SERVICES[1]
 
 _HERE, _THERE = "glm-machine", "glm-node"  # the two ends
-_GONE_S = 5.0
+_GONE_S = 60.0
 _OURS = ("-m", "comment", "--comment", "glm-serve-cluster")
 _RULES = (  # table, chain, rule; Docker sets the policy of FORWARD to DROP
     ("nat", "POSTROUTING", ("-s", str(WIRE), "!", "-o", _HERE, *_OURS, "-j", "MASQUERADE")),
