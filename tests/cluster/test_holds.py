@@ -67,7 +67,7 @@ def test_a_held_step_stands_until_somebody_says_its_name_and_then_reaches_everyb
 def test_a_held_step_that_nobody_lets_go_on_goes_home_at_its_deadline(
     stage: Stage, door: str
 ) -> None:
-    road = stage.lay(door, **policy("40s"))
+    road = stage.lay(door, **policy("60s"))
     with traffic.flowing(door, rate=RATE, streams=2, tokens=300) as users:
         stage.send("v2")
         until(lambda: awaits_leave(stage), "the hold")
