@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -21,6 +21,8 @@ from serve_app.remote import RemoteGenerator, RemoteGuard
 from serve_app.safety.policy import LexiconGuard
 from serve_app.settings import Settings
 from serve_app.versions import Engine, Versions, ping
+
+T = TypeVar("T")
 
 EngineFactory = Callable[[Settings], Engine]
 Exposition = tuple[str, bytes]  # the replica's name and its Prometheus text
@@ -67,16 +69,23 @@ class ModelReplica:
             yield error
 
     async def spell(self, model: str, tokens: tuple[int, ...]) -> str | ServeAppError:
-        try:
-            with self._versions.lease(model) as engine:
-                return await engine.spell(tokens)
-        except ServeAppError as error:
-            return error
+        return await self._asked(model, lambda engine: engine.spell(tokens))
 
     async def tokens(self, request: Request) -> tuple[int, ...] | ServeAppError:
+        return await self._asked(request.model, lambda engine: engine.tokens(request))
+
+    async def pieces(self, model: str, tokens: tuple[int, ...]) -> tuple[str, ...] | ServeAppError:
+        return await self._asked(model, lambda engine: engine.pieces(tokens))
+
+    async def about_tokens(self, model: str) -> Mapping[str, Any] | ServeAppError:
+        return await self._asked(model, lambda engine: engine.about_tokens())
+
+    async def _asked(
+        self, model: str, question: Callable[[Engine], Awaitable[T]]
+    ) -> T | ServeAppError:
         try:
-            with self._versions.lease(request.model) as engine:
-                return await engine.tokens(request)
+            with self._versions.lease(model) as engine:
+                return await question(engine)
         except ServeAppError as error:
             return error
 

@@ -4,9 +4,9 @@ What Ray raises is translated here and nowhere else.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import (
@@ -43,6 +43,8 @@ class RemoteGenerator:
         self._generate = model.options(method_name="generate", stream=True)
         self._spell = model.options(method_name="spell")
         self._tokens = model.options(method_name="tokens")
+        self._pieces = model.options(method_name="pieces")
+        self._about_tokens = model.options(method_name="about_tokens")
 
     def generate(self, request: Request) -> "RemoteEvents":
         """The request is on its way when this returns."""
@@ -57,6 +59,16 @@ class RemoteGenerator:
         with _own_errors("model replica"):
             tokens: tuple[int, ...] | ServeAppError = await self._tokens.remote(request)
         return _raised(tokens)
+
+    async def pieces(self, model: str, tokens: tuple[int, ...]) -> tuple[str, ...]:
+        with _own_errors("model replica"):
+            pieces: tuple[str, ...] | ServeAppError = await self._pieces.remote(model, tokens)
+        return _raised(pieces)
+
+    async def about_tokens(self, model: str) -> Mapping[str, Any]:
+        with _own_errors("model replica"):
+            told: Mapping[str, Any] | ServeAppError = await self._about_tokens.remote(model)
+        return _raised(told)
 
 
 class RemoteEvents:

@@ -1,10 +1,10 @@
 """7. The engines of one model replica: the one that serves, and during a switch those beside it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from serve_app.errors import BadModel, CannotStart, NotReady
 from serve_app.messages import (
@@ -36,6 +36,10 @@ class Engine(Protocol):
     async def spell(self, tokens: tuple[int, ...]) -> str: ...
 
     async def tokens(self, request: Request) -> tuple[int, ...]: ...
+
+    async def pieces(self, tokens: tuple[int, ...]) -> tuple[str, ...]: ...
+
+    async def about_tokens(self) -> Mapping[str, Any]: ...
 
 
 def ping(model: str) -> ChatRequest:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 from serve_app.engine.answer import Branch, Speller, Transcript
 from serve_app.engine.choice import Choice
@@ -26,6 +26,10 @@ class Tokenizer(Speller, Words, Protocol):
     """Text to tokens and back."""
 
     def render(self, request: Request) -> list[int]: ...
+
+    def pieces(self, ids: Iterable[int]) -> list[str]: ...
+
+    def about(self) -> Mapping[str, Any]: ...
 
     def transcript(self, request: Request) -> Transcript: ...
 
@@ -76,8 +80,10 @@ class Admission:
             leader.fork(_reseeded(leader.choice, number), matcher and matcher.fork())
             for number in range(1, request.sampling.n)
         ]
+        named = frozenset(request.sampling.stop_token_ids)
+        named -= frozenset() if request.sampling.ignore_eos else self._end_ids
         return [
-            Branch(number, sequence, self._tokenizer.transcript(request))
+            Branch(number, sequence, self._tokenizer.transcript(request), named)
             for number, sequence in enumerate((leader, *forks))
         ]
 

@@ -35,6 +35,9 @@ class Transcript(Protocol):
     def stopped(self) -> bool: ...
 
     @property
+    def stopped_by(self) -> str | None: ...
+
+    @property
     def may_stop(self) -> bool:
         """Whether what it says can end the answer."""
         ...
@@ -70,6 +73,7 @@ class Branch:
     number: int
     sequence: Sequence
     transcript: Transcript
+    stop_ids: frozenset[int] = frozenset()  # those of `end_ids` that only the caller named
     unshown: dict[int, TokenChances] = field(default_factory=dict)  # by place in the choice
     read: int = field(init=False)  # tokens of the sequence that the transcript has
     patient: bool = field(init=False)  # whether its tokens need not be read one by one
@@ -100,6 +104,13 @@ class Branch:
         if self.transcript.stopped:
             return ()
         return tuple(self.unshown.pop(place) for place in sorted(self.unshown))
+
+    @property
+    def stopped_by(self) -> str | int | None:
+        """What of the caller's ended it; None: an end of the model's own, or something else."""
+        last = self.sequence.tokens[-1]
+        named = self.sequence.status is Status.STOPPED and last in self.stop_ids
+        return last if named else self.transcript.stopped_by
 
     def times(self, queued: float, now: float) -> Times | None:
         """None: the choice ended before it drew."""
@@ -191,7 +202,8 @@ class Answer:
         branch.ended = True
         times = branch.times(self._came, self._clock())
         spelt = self._spelt(branch.sequence) if self._tells_tokens else None
-        return Finish(reason, self.usage, branch.number, times, spelt)
+        stopped_by = branch.stopped_by if reason is FinishReason.STOP else None
+        return Finish(reason, self.usage, branch.number, times, spelt, stopped_by)
 
     def _spelt(self, sequence: Sequence) -> Spelt:
         tokens = () if self._is_silent else tuple(sequence.tokens[sequence.prompt_tokens :])
@@ -206,7 +218,7 @@ class Answer:
         text = self._speller.spell(tokens) if prompt.is_shown else ""
         places = range(len(tokens)) if prompt.is_probable else ()
         chances = tuple(prompt.chances.get(place) for place in places)
-        return [Echo(text, chances, tokens if prompt.tells_tokens else ())]
+        return [Echo(text, chances, tokens)]
 
     def _events(self, branch: Branch, pieces: Iterable[Piece]) -> Iterator[Event]:
         for piece in pieces:
@@ -239,7 +251,7 @@ class PromptEcho:
     is_shown: bool
     is_probable: bool  # whether the chances of its tokens go along
     is_all: bool  # whether nothing follows it
-    tells_tokens: bool  # whether its ids go along, and later those of the answer
+    tells_tokens: bool  # whether the ids of the answer follow
     chances: dict[int, TokenChances] = field(default_factory=dict)  # by place, from 1
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from serve_app.engine.admission import Admission, Grammars, Tokenizer
 from serve_app.engine.answer import Answer, prompt_of
@@ -107,11 +108,19 @@ class Engine:
 
     async def spell(self, tokens: tuple[int, ...]) -> str:
         """The text that these tokens stand for; raises InvalidRequest if one stands for none."""
-        return self._tokenizer.spell(self._tokenizer.check(tokens, "tokens"))
+        return self._tokenizer.spell(self._tokenizer.check(tokens, "prompt"))
 
     async def tokens(self, request: Request) -> tuple[int, ...]:
         """The prompt as the model reads it; raises InvalidRequest."""
         return tuple(await self._admission.render(request))
+
+    async def pieces(self, tokens: tuple[int, ...]) -> tuple[str, ...]:
+        """How the vocabulary writes these tokens."""
+        return tuple(self._tokenizer.pieces(tokens))
+
+    async def about_tokens(self) -> Mapping[str, Any]:
+        """What the model's own files say of its tokens and their template; of JSON's types."""
+        return self._tokenizer.about()
 
     async def _admit(self, request: Request) -> Answer:
         self._check_open()

@@ -5,8 +5,8 @@ What the model says is shown in whole characters, without control tokens or stop
 """
 
 from collections import ChainMap
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from serve_app.engine.dialects import Backend, Dialect, Part, Template, Transcript, Vocabulary
 from serve_app.engine.dialects.slots import check_unicode
@@ -19,6 +19,7 @@ class FastTokenizer(Template, Protocol):
     """The part of a Hugging Face fast tokenizer that is used."""
 
     backend_tokenizer: Backend
+    special_tokens_map: Mapping[str, str]
 
 
 class ChatTokenizer:
@@ -29,6 +30,7 @@ class ChatTokenizer:
         self.vocabulary = Vocabulary(tokenizer.backend_tokenizer)
         self._dialect = Dialect(tokenizer, self.vocabulary)
         written = {token: word.encode() for token, word in self.vocabulary.written.items()}
+        self._about = _about(tokenizer, self.vocabulary)
         self._all_bytes = ChainMap(written, self.vocabulary.token_bytes)
 
     def render(self, request: Request) -> list[int]:
@@ -75,6 +77,14 @@ class ChatTokenizer:
         """The text that tokens stand for, without control tokens."""
         return self.vocabulary.spell(ids)
 
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """How the vocabulary writes tokens."""
+        return self.vocabulary.pieces(ids)
+
+    def about(self) -> Mapping[str, Any]:
+        """What a client needs to know to write prompts itself; of JSON's types."""
+        return self._about
+
     def token_bytes(self, token: int) -> bytes:
         """What a token stands for, which may be a part of a character; nothing if control."""
         return self.vocabulary.token_bytes.get(token, b"")
@@ -103,3 +113,16 @@ class ChatTokenizer:
         return [
             token for part in parts for token in ((part,) if isinstance(part, int) else next(texts))
         ]
+
+
+def _about(tokenizer: FastTokenizer, vocabulary: Vocabulary) -> dict[str, Any]:
+    """As in tokenizer_config.json, without paths of this machine."""
+    added = {
+        str(token): {"content": word, "special": True} for token, word in vocabulary.written.items()
+    }
+    return {
+        "tokenizer_class": type(tokenizer).__name__,
+        **tokenizer.special_tokens_map,
+        "added_tokens_decoder": added,
+        "chat_template": tokenizer.chat_template,
+    }

@@ -61,6 +61,7 @@ def build(
             Route("/v1/completions", answers(COMPLETIONS), methods=["POST"]),
             Route("/tokenize", tokenising.tokenize, methods=["POST"]),
             Route("/detokenize", tokenising.detokenize, methods=["POST"]),
+            Route("/tokenizer_info", tokenising.about),
             Route("/v1/models", desk.models),
             Route("/v1/models/{name:path}", desk.model),
             Route("/health", desk.health),

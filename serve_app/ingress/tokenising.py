@@ -1,4 +1,4 @@
-"""POST /tokenize and /detokenize: what a model makes of a text, and of tokens."""
+"""/tokenize, /detokenize and /tokenizer_info: what a model makes of a text, and of tokens."""
 
 from dataclasses import replace
 from functools import partial
@@ -29,12 +29,13 @@ class Tokenising:
 
     async def tokenize(self, request: Request) -> Response:
         read = partial(wire.to_tokenise, envelope=self._envelopes.of(request))
-        wanted = await body.parsed(request, self._max_bytes, read)
+        wanted, with_pieces = await body.parsed(request, self._max_bytes, read)
         card = self._card(wanted.model)
         check_size(wanted, card)
         tokens = await self._generator.tokens(replace(wanted, model=card.name))
+        pieces = await self._generator.pieces(card.name, tokens) if with_pieces else None
         count = {"count": len(tokens), "max_model_len": card.context_tokens}
-        return _json({**count, "tokens": tokens, "token_strs": None})
+        return _json({**count, "tokens": tokens, "token_strs": pieces})
 
     async def detokenize(self, request: Request) -> Response:
         model, tokens = await body.parsed(request, self._max_bytes, wire.to_spell)
@@ -45,6 +46,12 @@ class Tokenising:
             return _json({"prompt": await self._generator.spell(card.name, tokens)})
         except InvalidRequest as error:  # whoever spells does not know where the tokens stood
             raise InvalidRequest(error.message, "tokens") from None
+
+    async def about(self, _: Request) -> Response:
+        """GET /tokenizer_info."""
+        card = self._cards.current
+        told = await self._generator.about_tokens(card.name)
+        return _json({**told, "model_max_length": card.context_tokens})
 
     def _card(self, name: str) -> ModelCard:
         return self._cards.find(name) if name else self._cards.current

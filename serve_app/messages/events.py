@@ -76,7 +76,7 @@ class Echo:
 
     text: str
     chances: tuple[TokenChances | None, ...] = ()
-    tokens: tuple[int, ...] = ()  # where they are asked for
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class Finish:
     choice: int = 0
     times: Times | None = field(default=None, compare=False)
     spelt: Spelt | None = None  # the whole choice, where its tokens are asked for
+    stopped_by: str | int | None = None  # which of the caller's stop strings or token ids ended it
 
 
 Event = Queued | Echo | Delta | ToolDelta | Finish

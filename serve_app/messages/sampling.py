@@ -1,6 +1,6 @@
 """How tokens are chosen, when to stop, and what shape the text must have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
@@ -25,6 +25,7 @@ class Structure:
     kind: StructureKind
     source: str = ""
     strict: bool = True  # False: a schema's `uniqueItems` is a wish; it cannot be enforced
+    param: str = field(default="response_format", compare=False)  # where its sender put it
 
 
 @dataclass(frozen=True, slots=True)

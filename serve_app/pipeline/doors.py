@@ -1,8 +1,8 @@
 """The rooms the corridor leads to, as it sees them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from serve_app.messages import Event, Request, Side, Verdict
 from serve_app.pipeline.gate import Gate
@@ -52,6 +52,14 @@ class Generator(Protocol):
 
     async def tokens(self, request: Request) -> tuple[int, ...]:
         """The prompt as the model reads it."""
+        ...
+
+    async def pieces(self, model: str, tokens: tuple[int, ...]) -> tuple[str, ...]:
+        """How the model's vocabulary writes tokens."""
+        ...
+
+    async def about_tokens(self, model: str) -> Mapping[str, Any]:
+        """What the model's files say of its tokens and their template."""
         ...
 
 

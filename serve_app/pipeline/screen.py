@@ -105,11 +105,15 @@ class _Choice:
         return (*rest, self._without_banned(finish))
 
     def _without_banned(self, finish: Finish) -> Finish:
-        """Token ids spell what a stop string may have cut from the text."""
-        spelt = finish.spelt
-        if spelt is None or judge(spelt.text, self._guards).action is Action.ALLOW:
-            return finish
-        return replace(finish, spelt=None)
+        """Token ids spell what a stop string may have cut from the text, and so does its name."""
+        if finish.spelt and self._bans(finish.spelt.text):
+            finish = replace(finish, spelt=None)
+        if isinstance(finish.stopped_by, str) and self._bans(finish.stopped_by):
+            finish = replace(finish, stopped_by=None)
+        return finish
+
+    def _bans(self, text: str) -> bool:
+        return judge(text, self._guards).action is not Action.ALLOW
 
     def _turn(self, key: Channel | int) -> None:
         if key not in self._strands:

@@ -16,7 +16,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -114,6 +114,12 @@ class Ids:
 
     def control(self, _: int) -> str:
         return ""
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        return [self.spell([token]) for token in ids]
+
+    def about(self) -> Mapping[str, Any]:
+        return {}
 
     def spell(self, ids: Iterable[int]) -> str:
         return "".join(chr(LETTERS + token) for token in ids)

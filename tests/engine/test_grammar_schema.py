@@ -130,8 +130,14 @@ def test_sources_that_are_wrong_altogether_are_refused(
 ) -> None:
     refused = refusal(room, kind, source)
     assert words in refused.message
-    field = "response_format" if kind is SCHEMA else "structured_outputs"
-    assert refused.param == field
+    assert refused.param == "response_format"
+
+
+def test_a_refusal_names_the_field_in_which_the_source_came(room: Room) -> None:
+    for named in ("guided_regex", "structured_outputs.regex"):
+        with pytest.raises(InvalidRequest) as refused:
+            room.matcher(Form(Structure(REGEX, "((((", param=named)))
+        assert refused.value.param == named
 
 
 def test_what_is_wished_alone_may_be_passed_over(room: Room) -> None:

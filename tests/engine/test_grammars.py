@@ -83,7 +83,7 @@ async def test_a_form_that_binds_nothing_has_no_matcher(grammars: Grammars) -> N
 @pytest.mark.parametrize(
     ("form", "field"),
     [
-        (choice("x" * 2_000), "structured_outputs"),
+        (choice("x" * 2_000), "response_format"),
         (schema({"const": "x" * 2_000}), "response_format"),
         (
             Form(

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -231,3 +232,22 @@ def test_an_answer_says_how_many_of_its_tokens_each_piece_is(
         ("l", (4,)),
         ("h", (5,)),
     ]
+
+
+def test_what_clients_need_to_write_prompts_is_told(
+    chat_tokenizer: ChatTokenizer, fast_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    told = chat_tokenizer.about()
+    assert json.loads(json.dumps(told)) == told
+    assert told["chat_template"] == fast_tokenizer.chat_template
+    assert told["tokenizer_class"] == type(fast_tokenizer).__name__
+    written = {int(token): each["content"] for token, each in told["added_tokens_decoder"].items()}
+    assert written == chat_tokenizer.vocabulary.written
+    assert not [each for each in told if "path" in each or "file" in each]
+
+
+def test_tokens_are_written_as_in_the_vocabulary(
+    chat_tokenizer: ChatTokenizer, fast_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    ids = fast_tokenizer("hello 你好 <|user|>")["input_ids"]
+    assert chat_tokenizer.pieces(ids) == fast_tokenizer.convert_ids_to_tokens(ids)

@@ -102,6 +102,17 @@ async def test_no_bad_word_is_said(engine: Engine) -> None:
     assert bad not in await tokens(engine, max_tokens=30, bad_words=(word,))
 
 
+async def test_ids_that_there_are_not_are_the_prompts_fault_whoever_reads_them(
+    engine: Engine,
+) -> None:
+    """A guard has a prompt of ids spelled for it, at the same time as the engine reads it."""
+    with pytest.raises(InvalidRequest) as unspelled:
+        await engine.spell((99_999,))
+    with pytest.raises(InvalidRequest) as unread:
+        await read(engine, ask((99_999,)))
+    assert unspelled.value.param == unread.value.param == "prompt"
+
+
 async def test_if_nothing_is_left_to_say_the_caller_is_told(engine: Engine) -> None:
     yes = Structure(StructureKind.CHOICE, '["y"]')
     with pytest.raises(InvalidRequest, match="forbid less") as refusal:
@@ -126,6 +137,23 @@ async def test_a_token_that_ends_the_answer_is_shown_on_request_alone(engine: En
         assert isinstance(finish, Finish)
         assert finish.reason is FinishReason.STOP
         assert finish.usage.completion_tokens == place + 1
+
+
+async def test_what_of_the_callers_ended_an_answer_is_told(engine: Engine) -> None:
+    """As vLLM does: an end of the model's own is nobody's wish."""
+    end = await legible(engine)
+    spelt = await engine.spell((end,))
+
+    async def ended(**fields: Any) -> tuple[FinishReason, str | int | None]:
+        *_, finish = await read(engine, ask(**({"max_tokens": 30} | fields)))
+        assert isinstance(finish, Finish)
+        return finish.reason, finish.stopped_by
+
+    assert await ended(stop=("never said", spelt)) == (FinishReason.STOP, spelt)
+    assert await ended(stop_token_ids=(end,)) == (FinishReason.STOP, end)
+    assert await ended(max_tokens=2, stop=("never said",)) == (FinishReason.LENGTH, None)
+    bound = {"structure": Structure(StructureKind.CHOICE, '["y"]'), "ignore_eos": False}
+    assert await ended(**bound) == (FinishReason.STOP, None)
 
 
 async def test_a_rank_is_the_place_among_the_likeliest(engine: Engine) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from serve_app.errors import InvalidRequest
 from serve_app.messages import Delta, Event, Finish, FinishReason, Request, Usage, texts
@@ -27,6 +28,12 @@ class Letters:
 
     async def tokens(self, request: Request) -> tuple[int, ...]:
         return tuple(map(ord, "".join(texts(request))))
+
+    async def pieces(self, _: str, tokens: tuple[int, ...]) -> tuple[str, ...]:
+        return tuple(f"<{chr(token)}>" for token in tokens)
+
+    async def about_tokens(self, model: str) -> Mapping[str, Any]:
+        return {"tokenizer_class": "Letters", "chat_template": f"of {model}"}
 
 
 class ScriptedGenerator(Letters):

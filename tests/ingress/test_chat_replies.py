@@ -205,6 +205,33 @@ async def test_probabilities_of_thoughts_are_not_told_among_those_of_words() -> 
     assert choice["logprobs"]["content"] == [TOLD]
 
 
+async def test_tokens_are_told_by_their_numbers_on_request() -> None:
+    (choice,) = (
+        await whole(
+            Delta("Hi", U, chances=(LIKELY,)), STOP, logprobs=True, return_tokens_as_token_ids=True
+        )
+    )["choices"]
+    (told,) = choice["logprobs"]["content"]
+    assert told["token"] == "token_id:5"  # noqa: S105 - a token of text
+    assert told["bytes"] == TOLD["bytes"]
+    assert [each["token"] for each in told["top_logprobs"]] == ["token_id:5", "token_id:6"]
+
+
+async def test_thoughts_are_left_out_on_request() -> None:
+    said = (Delta("Hm", U, channel=Channel.REASONING), Delta("Hi", U), STOP)
+    (choice,) = (await whole(*said, include_reasoning=False))["choices"]
+    assert choice["message"] == {"role": "assistant", "content": "Hi", "refusal": None}
+    told = [each["delta"] for each in await deltas(*said, include_reasoning=False)]
+    assert told == [{"role": "assistant", "content": ""}, {"content": "Hi"}, {}]
+
+
+async def test_what_of_the_callers_ended_an_answer_is_told() -> None:
+    for ended in ("END", 7, None):
+        finish = Finish(FinishReason.STOP, U, stopped_by=ended)
+        assert (await whole(Delta("Hi", U), finish))["choices"][0]["stop_reason"] == ended
+        assert (await deltas(Delta("Hi", U), finish))[-1]["stop_reason"] == ended
+
+
 async def test_probabilities_of_the_prompt_are_told_in_the_shape_of_vllm() -> None:
     body = await whole(Echo("ab", (None, LIKELY)), STOP, prompt_logprobs=2)
     assert body["prompt_logprobs"] == [

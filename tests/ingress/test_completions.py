@@ -67,7 +67,15 @@ def likely(text: str, logprob: float, *others: tuple[str, float]) -> TokenChance
 async def test_the_whole_answer_at_once() -> None:
     assert await whole(ScriptedGenerator(*spoken("Hello", " world"))) == {
         **HEAD,
-        "choices": [{"index": 0, "text": "Hello world", "logprobs": None, "finish_reason": "stop"}],
+        "choices": [
+            {
+                "index": 0,
+                "text": "Hello world",
+                "logprobs": None,
+                "finish_reason": "stop",
+                "stop_reason": None,
+            }
+        ],
         "usage": {
             "prompt_tokens": 7,
             "completion_tokens": 2,
@@ -86,7 +94,7 @@ async def test_a_stream_is_chunks_with_text_and_the_end() -> None:
     assert (done, nothing) == ("data: [DONE]", "")
     chunks = [json.loads(frame.removeprefix("data: ")) for frame in frames]
     piece = {"index": 0, "text": "Hello", "logprobs": None, "finish_reason": None}
-    end = {"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}
+    end = {"index": 0, "text": "", "logprobs": None, "finish_reason": "stop", "stop_reason": None}
     assert chunks[:2] == [HEAD | {"choices": [each], "usage": None} for each in (piece, end)]
     assert (chunks[2]["choices"], chunks[2]["usage"]["total_tokens"]) == ([], 8)
 
@@ -149,6 +157,21 @@ async def test_what_lm_eval_asks_for_is_what_it_reads() -> None:
         )
     ]
     assert (sum(told["token_logprobs"][context:-1]), greedy) == (-0.5, [True])
+
+
+async def test_tokens_are_told_by_their_numbers_on_request() -> None:
+    """Also the first of an echo, which has no probability; prompt_logprobs have them anyway."""
+    events = [
+        Echo("ab", (None, likely("b", -0.5, ("b", -0.5))), (97, 98)),
+        Delta("好", Usage(2, 2), chances=(likely("好", -1.0, ("c", -0.25)),)),
+        Finish(FinishReason.LENGTH, Usage(2, 2)),
+    ]
+    asked = {"echo": True, "logprobs": 1, "return_tokens_as_token_ids": True}
+    (choice,) = (await whole(ScriptedGenerator(*events), "ab", **asked))["choices"]
+    assert choice["logprobs"]["tokens"] == ["token_id:97", "token_id:8", "token_id:8"]
+    assert choice["logprobs"]["top_logprobs"][2] == {"token_id:8": -1.0, "token_id:9": -0.25}
+    assert choice["logprobs"]["text_offset"] == [0, 1, 2]
+    assert "token_ids" not in choice
 
 
 async def test_an_echo_of_no_more_tokens_is_the_prompt_alone() -> None:

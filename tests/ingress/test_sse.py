@@ -28,7 +28,7 @@ GOLDEN = (
     f'data: {{{HEAD}{{"index":0,"delta":{{"content":" 世界\\n"}},'
     '"logprobs":null,"finish_reason":null}]}\n\n'
     f'data: {{{HEAD}{{"index":0,"delta":{{}},'
-    '"logprobs":null,"finish_reason":"stop"}]}\n\n'
+    '"logprobs":null,"finish_reason":"stop","stop_reason":null}]}\n\n'
     "data: [DONE]\n\n"
 )
 
@@ -112,6 +112,7 @@ async def test_the_whole_answer_at_once_has_the_same_text_and_counts() -> None:
                 "message": {"role": "assistant", "content": "Hello world", "refusal": None},
                 "logprobs": None,
                 "finish_reason": "stop",
+                "stop_reason": None,
             }
         ],
         "usage": {

@@ -19,6 +19,22 @@ async def test_a_text_is_told_as_tokens_and_tokens_as_text() -> None:
         assert (await client.post("/detokenize", json=body)).json() == {"prompt": "hi"}
 
 
+async def test_tokens_are_told_as_the_vocabulary_writes_them_on_request() -> None:
+    async with House().client as client:
+        response = await client.post("/tokenize", json=completion("hi", return_token_strs=True))
+    assert response.json()["token_strs"] == ["<h>", "<i>"]
+
+
+async def test_a_client_can_learn_how_prompts_are_written() -> None:
+    async with House().client as client:
+        response = await client.get("/tokenizer_info")
+    assert response.json() == {
+        "tokenizer_class": "Letters",
+        "chat_template": "of glm-nano",
+        "model_max_length": 8192,
+    }
+
+
 async def test_a_conversation_is_told_as_the_model_would_read_it() -> None:
     tool = {"type": "function", "function": {"name": "now"}}
     async with House().client as client:
@@ -58,7 +74,7 @@ async def test_nothing_is_generated_for_that() -> None:
         ("/tokenize", completion("hi") | chat("hi"), 400, "prompt"),
         ("/tokenize", {"model": "other", "prompt": "hi"}, 404, "model"),
         ("/tokenize", completion(" " * (8192 * 128 + 1)), 400, "prompt"),
-        ("/tokenize", completion("hi", return_token_strs=True), 400, "return_token_strs"),
+        ("/tokenize", completion("hi", return_token_strs=1), 400, "return_token_strs"),
         ("/tokenize", completion("hi", messages=[]), 400, "prompt"),
         ("/tokenize", chat("hi", add_special_tokens=True), 400, "add_special_tokens"),
         ("/detokenize", {"model": "glm-nano", "tokens": [0x110000]}, 400, "tokens"),

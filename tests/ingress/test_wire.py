@@ -247,6 +247,11 @@ def test_what_vllm_clients_send_along_changes_nothing() -> None:
         "kv_transfer_params": None,
         "vllm_xargs": {},
         "include_reasoning": True,
+        "truncation_side": "left",
+        "watermarking": False,
+        "thinking_token_budget": -1,
+        "stream_interval": 4,
+        "session_id": "s-1",
         "echo": False,
     }
     assert order(**neutral) == order()
@@ -275,6 +280,11 @@ def test_what_vllm_users_ask_of_tokens_is_taken_over() -> None:
         hides_special=False,
         repetition_penalty=5.0,
     )
+
+
+def test_what_vllm_users_ask_of_the_telling_is_taken_over() -> None:
+    told = order(include_reasoning=False, return_tokens_as_token_ids=True).travel
+    assert told == Travel(tells_thoughts=False, names_ids=True)
 
 
 def test_what_vllm_users_ask_of_a_prompt_is_taken_over() -> None:

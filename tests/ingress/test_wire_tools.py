@@ -90,7 +90,9 @@ def test_calls_can_be_held_to_one_at_a_time() -> None:
 def test_a_shape_has_the_names_of_openai_and_of_vllm_old_and_new(
     fields: dict[str, Any], kind: StructureKind, source: str
 ) -> None:
-    assert request(**fields).structure == Structure(kind, source)
+    shape = request(**fields).structure
+    assert shape == Structure(kind, source)
+    assert shape.param.partition(".")[0] in fields
 
 
 def test_a_shape_and_tools_that_may_be_called_go_together() -> None:

@@ -175,6 +175,14 @@ def test_the_echo_of_a_prompt_passes_but_not_the_banned_words_that_might_have_st
     assert passed(screen(), [echo]) == [Echo("ab", (None, likely("b", "c")))]
 
 
+@pytest.mark.parametrize(("stop", "left"), [("fine", "fine"), ("a bad end", None), (7, 7)])
+def test_a_banned_word_is_not_told_as_what_ended_an_answer(
+    stop: str | int, left: str | int | None
+) -> None:
+    *_, finish = passed(screen(), [said("fine"), Finish(STOP, USAGE, stopped_by=stop)])
+    assert finish == Finish(STOP, USAGE, stopped_by=left)
+
+
 @pytest.mark.parametrize(("text", "left"), [("fine", True), ("a bad word", False)])
 def test_token_ids_leave_only_with_a_text_that_may(text: str, left: bool) -> None:
     """A stop string may have cut from the text what the ids still spell."""

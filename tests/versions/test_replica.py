@@ -35,3 +35,5 @@ async def test_during_a_switch_each_model_spells_its_own_tokens() -> None:
     assert await replica.prepare(NEW) is None
     assert await generator.spell("new", ()) == "new"
     assert await generator.spell("old", ()) == "old"
+    assert await generator.pieces("new", ()) == ("new",)
+    assert await generator.about_tokens("old") == {"name": "old"}

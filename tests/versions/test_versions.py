@@ -4,9 +4,10 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,12 @@ class FakeEngine:
 
     async def tokens(self, _: Request) -> tuple[int, ...]:
         return ()
+
+    async def pieces(self, _: tuple[int, ...]) -> tuple[str, ...]:
+        return (self.name,)
+
+    async def about_tokens(self) -> Mapping[str, Any]:
+        return {"name": self.name}
 
 
 class Stage:

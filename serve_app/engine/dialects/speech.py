@@ -100,6 +100,7 @@ class Speech:
         self._opened = 0
         self.calls = 0  # completed
         self.stopped = False
+        self.stopped_by: str | None = None  # the stop string that ended the answer
         self._stops_from = 0  # character of the answer up to which no stop string counts
 
     def read(self, *, over: bool = False) -> list[Piece]:
@@ -157,7 +158,7 @@ class Speech:
         mark = self._manner.marks.meaning.get(found.word)
         if not mark:
             self._show(found.at + (len(found.word) if self._manner.keeps_stop else 0))
-            self.stopped = True
+            self.stopped, self.stopped_by = True, found.word
             return False
         end = found.at if mark in ROLES else self._before_margin(text, found.at)
         self._show(end)

@@ -33,6 +33,11 @@ class Transcript:
         return self._speech.stopped
 
     @property
+    def stopped_by(self) -> str | None:
+        """The stop string that ended the answer."""
+        return self._speech.stopped_by
+
+    @property
     def calls(self) -> int:
         """How many tool calls are complete."""
         return self._speech.calls

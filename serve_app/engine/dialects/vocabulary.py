@@ -37,6 +37,8 @@ class Backend(Protocol):
 
     def get_added_tokens_decoder(self) -> Mapping[int, AddedToken]: ...
 
+    def id_to_token(self, token: int, /) -> str | None: ...
+
     def get_vocab(self) -> Mapping[str, int]: ...
 
     def to_str(self) -> str: ...
@@ -67,6 +69,10 @@ class Vocabulary:
         """The text of tokens, without control tokens; half characters become U+FFFD."""
         text = b"".join(self.token_bytes.get(token, b"") for token in ids)
         return text.decode(errors="replace").removeprefix(self._lead)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """How the vocabulary writes tokens, which is not what they stand for."""
+        return [self._literal.id_to_token(token) or "" for token in ids]
 
     def _refuse_forgery(self) -> None:
         encoded = self.encode(list(self.control))

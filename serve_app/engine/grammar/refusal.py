@@ -50,7 +50,7 @@ def blame(form: Form) -> str:
     """The field that is most likely at fault."""
     if not form.structure or form.must_call:
         return "tools"
-    return "response_format" if _NOUNS[form.structure.kind] == _JSON else "structured_outputs"
+    return form.structure.param
 
 
 def noun(form: Form) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from serve_app.ingress.replies import logprobs
-from serve_app.ingress.replies.head import DONE, Head, frame, token_ids, usage
+from serve_app.ingress.replies.head import DONE, Head, ending, frame, usage
 from serve_app.ingress.wire import Order
 from serve_app.messages import (
     Channel,
@@ -30,6 +30,7 @@ class ChatFrames:
         self._head = head
         self._travel = order.travel
         self._first = {"role": order.role, "content": order.echo}
+        self._tells_ids = order.request.handling.tells_tokens
         self._prompt: tuple[int, ...] = ()
         self._opened = False
         self._unfinished = order.request.sampling.n
@@ -61,23 +62,23 @@ class ChatFrames:
             return b"".join(self._chunk(event.choice, event.usage, delta=each) for each in deltas)
         if isinstance(event, Finish):
             return self._closing(event)
-        if isinstance(event, Echo):
+        if isinstance(event, Echo) and self._tells_ids:
             self._prompt = event.tokens
         return b""
 
     def _said(self, said: Delta) -> bytes:
+        if said.channel is Channel.REASONING and not self._travel.tells_thoughts:
+            return b""
         plain = said.channel is Channel.CONTENT and not said.chances
         if plain and not self._travel.counts_on:
             before, _, after = self._ends[said.choice]
             return before + orjson.dumps(said.text) + after
         chances = _content_chances(said)
-        told = logprobs.content(chances) if chances else None
+        told = logprobs.content(chances, by_id=self._travel.names_ids) if chances else None
         return self._chunk(said.choice, said.usage, delta=_delta(said), logprobs=told)
 
     def _closing(self, finish: Finish) -> bytes:
-        end = self._chunk(
-            finish.choice, finish.usage, delta={}, finish_reason=finish.reason, **token_ids(finish)
-        )
+        end = self._chunk(finish.choice, finish.usage, delta={}, **ending(finish))
         self._unfinished -= 1
         if self._unfinished:
             return end
@@ -136,6 +137,8 @@ class ChatWhole:
     def __init__(self, head: Head, order: Order) -> None:
         self._head = head
         self._asked = order.request.sampling
+        self._travel = order.travel
+        self._tells_ids = order.request.handling.tells_tokens
         self._choices = [_Choice(order.role, order.echo) for _ in range(self._asked.n)]
         self._echo: Echo | None = None
         self._usage = Usage(0, 0)
@@ -155,7 +158,7 @@ class ChatWhole:
         }
         if self._echo is not None and self._asked.prompt_logprobs is not None:
             body["prompt_logprobs"] = logprobs.of_prompt(self._echo.chances)
-        if self._echo is not None and self._echo.tokens:
+        if self._echo is not None and self._tells_ids:
             body["prompt_token_ids"] = self._echo.tokens
         return body
 
@@ -163,11 +166,13 @@ class ChatWhole:
         asked = self._asked.logprobs is not None
         return {
             "index": index,
-            "message": choice.message(),
-            "logprobs": logprobs.content(choice.chances) if asked else None,
-            "finish_reason": choice.finish and choice.finish.reason,
-            **(token_ids(choice.finish) if choice.finish else {}),
+            "message": choice.message(tells_thoughts=self._travel.tells_thoughts),
+            "logprobs": self._told(choice.chances) if asked else None,
+            **(ending(choice.finish) if choice.finish else {}),
         }
+
+    def _told(self, chances: list[TokenChances]) -> dict[str, Any]:
+        return logprobs.content(chances, by_id=self._travel.names_ids)
 
 
 class _Choice:
@@ -192,11 +197,11 @@ class _Choice:
         else:
             self.finish = event
 
-    def message(self) -> dict[str, Any]:
+    def message(self, *, tells_thoughts: bool) -> dict[str, Any]:
         words, thought = ("".join(self._texts[channel]) for channel in Channel)
         content = self._echo + words or (None if self._calls else "")
         message: dict[str, Any] = {"role": self._role, "content": content, "refusal": None}
-        if thought:
+        if thought and tells_thoughts:
             message |= _thought(thought)
         if self._calls:
             message["tool_calls"] = list(self._calls.values())

@@ -6,7 +6,7 @@ A whole answer is the pieces of a stream put together.
 from typing import Any
 
 from serve_app.ingress.replies import logprobs
-from serve_app.ingress.replies.head import DONE, Head, frame, token_ids, usage
+from serve_app.ingress.replies.head import DONE, Head, ending, frame, usage
 from serve_app.ingress.wire import Order
 from serve_app.messages import (
     CompletionRequest,
@@ -14,7 +14,6 @@ from serve_app.messages import (
     Echo,
     Event,
     Finish,
-    FinishReason,
     TokenChances,
     Usage,
 )
@@ -81,11 +80,14 @@ class _Pieces:
         sampling = order.request.sampling
         self._n = sampling.n
         self._echoes = isinstance(order.request, CompletionRequest) and order.request.echo
+        self._tells_ids = order.request.handling.tells_tokens
         self._asked = sampling.logprobs is not None
         self._usages = [Usage(0, 0)] * len(order.requests)
         self.choices = self._n * len(order.requests)
         self._unfinished = self.choices
-        self._logprobs = [logprobs.Legacy() for _ in range(self.choices)]
+        self._logprobs = [
+            logprobs.Legacy(by_id=order.travel.names_ids) for _ in range(self.choices)
+        ]
 
     @property
     def over(self) -> bool:
@@ -95,7 +97,7 @@ class _Pieces:
         return range(place * self._n, (place + 1) * self._n)
 
     def of(self, place: int, event: Event) -> list[dict[str, Any]]:
-        if isinstance(event, Echo) and (self._echoes or event.tokens):
+        if isinstance(event, Echo) and (self._echoes or self._tells_ids):
             return [self._echo(index, event) for index in self.of_prompt(place)]
         if isinstance(event, Delta | Finish):
             self._usages[place] = event.usage
@@ -104,7 +106,7 @@ class _Pieces:
         if isinstance(event, Finish):
             self._unfinished -= 1
             index = self.of_prompt(place)[event.choice]
-            return [_piece(index, reason=event.reason) | token_ids(event)]
+            return [_piece(index) | ending(event)]
         return []
 
     def usage(self) -> dict[str, Any]:
@@ -119,7 +121,7 @@ class _Pieces:
 
     def _echo(self, index: int, echo: Echo) -> dict[str, Any]:
         told = self._logprobs[index].echoed(echo) if self._asked and self._echoes else None
-        ids = {"prompt_token_ids": echo.tokens} if echo.tokens else {}
+        ids = {"prompt_token_ids": echo.tokens} if self._tells_ids else {}
         return _piece(index, echo.text, told) | ids
 
     def _text(self, index: int, delta: Delta) -> dict[str, Any]:
@@ -130,10 +132,8 @@ class _Pieces:
         return self._logprobs[index].of(chances) if chances else None
 
 
-def _piece(
-    index: int, text: str = "", told: Any = None, reason: FinishReason | None = None
-) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": told, "finish_reason": reason}
+def _piece(index: int, text: str = "", told: Any = None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": told, "finish_reason": None}
 
 
 def _nothing_yet(index: int) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def usage(counts: Usage) -> dict[str, Any]:
     }
 
 
-def token_ids(finish: Finish) -> dict[str, Any]:
-    """The field of a choice that vLLM has, if asked for; a stream tells them at its end."""
-    return {} if finish.spelt is None else {"token_ids": finish.spelt.tokens}
+def ending(finish: Finish) -> dict[str, Any]:
+    """How a choice ended, with vLLM's fields; token ids only if asked for."""
+    told = {"finish_reason": finish.reason, "stop_reason": finish.stopped_by}
+    return told if finish.spelt is None else {**told, "token_ids": finish.spelt.tokens}

@@ -1,18 +1,24 @@
 """Probabilities of tokens, in the three shapes that clients read."""
 
 import codecs
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from serve_app.messages import Chance, Echo, TokenChances
 
+Name = Callable[[Chance], str]
+
 _IMPOSSIBLE = -9999.0  # OpenAI's and vLLM's word for what JSON cannot say: minus infinity
 
 
-def content(chances: Iterable[TokenChances]) -> dict[str, Any]:
-    """A chat's: `logprobs` of a choice."""
+def content(chances: Iterable[TokenChances], *, by_id: bool = False) -> dict[str, Any]:
+    """A chat's: `logprobs` of a choice; `by_id`: tokens are named by their numbers."""
+    name = _number if by_id else _token
     tokens = [
-        {**_chance(each.drawn), "top_logprobs": [_chance(one) for one in each.top]}
+        {
+            **_chance(each.drawn, name),
+            "top_logprobs": [_chance(one, name) for one in each.top],
+        }
         for each in chances
     ]
     return {"content": tokens, "refusal": None}
@@ -26,15 +32,17 @@ def of_prompt(chances: Iterable[TokenChances | None]) -> list[dict[str, Any] | N
 class Legacy:
     """A text completion's `logprobs` of one choice, which go on from piece to piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_id: bool = False) -> None:
+        self._by_id = by_id
+        self._name = _number if by_id else _key
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._offset = 0  # characters
 
     def of(self, chances: Sequence[TokenChances]) -> dict[str, Any]:
         return {
-            "tokens": [_key(each.drawn) for each in chances],
+            "tokens": [self._name(each.drawn) for each in chances],
             "token_logprobs": [_finite(each.drawn) for each in chances],
-            "top_logprobs": [_likeliest(each) for each in chances],
+            "top_logprobs": [_likeliest(each, self._name) for each in chances],
             "text_offset": [self._place(each.drawn.text) for each in chances],
         }
 
@@ -44,7 +52,7 @@ class Legacy:
         text = echo.text.encode()
         first = text[: max(0, len(text) - sum(len(each.drawn.text) for each in told))]
         unknown = {
-            "tokens": [_legible(first)],
+            "tokens": [_numbered(echo.tokens[0]) if self._by_id else _legible(first)],
             "token_logprobs": [None],
             "top_logprobs": [None],
             "text_offset": [self._place(first)],
@@ -73,18 +81,18 @@ def joined(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return whole
 
 
-def _chance(chance: Chance) -> dict[str, Any]:
+def _chance(chance: Chance, name: Name) -> dict[str, Any]:
     return {
-        "token": _token(chance),
+        "token": name(chance),
         "logprob": _finite(chance),
         "bytes": list(chance.text),
     }
 
 
-def _likeliest(chances: TokenChances) -> dict[str, float]:
+def _likeliest(chances: TokenChances, name: Name) -> dict[str, float]:
     """The drawn token is always among them; of two that are spelled alike the likelier counts."""
     every = (*chances.top, chances.drawn)
-    return {_key(each): _finite(each) for each in sorted(every, key=_finite)}
+    return {name(each): _finite(each) for each in sorted(every, key=_finite)}
 
 
 def _ranked(chances: TokenChances) -> dict[str, Any]:
@@ -96,6 +104,15 @@ def _ranked(chances: TokenChances) -> dict[str, Any]:
         }
         for each in (chances.drawn, *chances.top)
     }
+
+
+def _number(chance: Chance) -> str:
+    return _numbered(chance.token)
+
+
+def _numbered(token: int) -> str:
+    """As vLLM writes it; tokens that are spelled alike are told apart by it."""
+    return f"token_id:{token}"
 
 
 def _token(chance: Chance) -> str:

@@ -36,6 +36,7 @@ class Chat(
     logprobs: bool = False
     top_logprobs: Alternatives | None = None
     echo: bool = False
+    include_reasoning: bool = True
 
     sentences: ClassVar[Mapping[str, str]] = {
         "logprobs": "true or false; 'top_logprobs' says how many"
@@ -57,7 +58,7 @@ def chat(body: bytes, envelope: Envelope) -> Order:
     return Order(
         envelope,
         (request,),
-        travel(fields.stream_options, stream=fields.stream),
+        travel(fields, stream=fields.stream, tells_thoughts=fields.include_reasoning),
         answer_id=fields.request_id or envelope.request_id,
         role=role,
         echo=last.content if fields.echo and speaker(Ending.NOTHING, last) == role else "",

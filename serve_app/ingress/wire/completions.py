@@ -78,7 +78,7 @@ def completions(body: bytes, envelope: Envelope) -> Order:
         for place, prompt in enumerate(fields.prompt)
     )
     answer_id = fields.request_id or envelope.request_id
-    return Order(envelope, requests, travel(fields.stream_options, stream=fields.stream), answer_id)
+    return Order(envelope, requests, travel(fields, stream=fields.stream), answer_id)
 
 
 def _check(fields: Completion) -> None:

@@ -12,7 +12,7 @@ class HandlingFields(Wire):
     """What every kind of text request may say about its prompt."""
 
     truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
-    cache_salt: Annotated[str, StringConstraints(min_length=1, max_length=256)] = ""
+    cache_salt: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = ""
     return_token_ids: bool = False
     speculation: bool | None = None
 

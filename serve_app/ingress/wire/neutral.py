@@ -16,8 +16,14 @@ class Neutral(Wire):
     prompt_embeds: Annotated[Any, only()] = None
     kv_transfer_params: Annotated[Any, only({})] = None
     vllm_xargs: Annotated[Any, only({})] = None
-    return_tokens_as_token_ids: Annotated[Any, only(False)] = None
     spaces_between_special_tokens: bool = True  # a byte-level decoder puts none there
+    truncation_side: Annotated[Any, only("left")] = None
+    watermarking: Annotated[Any, only(False)] = None
+    repetition_detection: Annotated[Any, only()] = None
+    thinking_token_budget: Annotated[Any, only(-1)] = None
+    logprob_token_ids: Annotated[Any, only()] = None
+    stream_interval: Any = None  # the server itself puts together what comes at once
+    session_id: Any = None
     user: Any = None
 
 
@@ -28,7 +34,6 @@ class NeutralInChat(Neutral):
     documents: Annotated[Any, only([])] = None
     add_special_tokens: Annotated[Any, only(False)] = None
     mm_processor_kwargs: Annotated[Any, only({})] = None
-    include_reasoning: Annotated[Any, only(True)] = None
     functions: Annotated[Any, only([])] = None
     function_call: Annotated[Any, only("none", "auto")] = None
     modalities: Annotated[Any, only(["text"])] = None

@@ -27,6 +27,8 @@ class Travel:
     stream: bool = False
     tells_usage: bool = False  # in a chunk of its own, at the end of a stream
     counts_on: bool = False  # in every chunk too
+    tells_thoughts: bool = True  # whether a thinking model's thoughts go along
+    names_ids: bool = False  # whether tokens are told by their numbers, where chances are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class OrderFields(Wire):
 
     model: str
     stream_options: StreamOptions | None = None
+    return_tokens_as_token_ids: bool = False
     priority: INT64 = 0
     request_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
 
@@ -74,16 +77,19 @@ def urgency(fields: OrderFields, envelope: Envelope) -> Urgency:
     return Urgency(fields.priority if stated is None else stated, envelope.deadline_s)
 
 
-def travel(options: StreamOptions | None, *, stream: bool) -> Travel:
+def travel(fields: OrderFields, *, stream: bool, tells_thoughts: bool = True) -> Travel:
     """Raises InvalidRequest if there are options for a stream and no stream."""
-    if options is None:
-        return Travel(stream)
-    if not stream:
+    options = fields.stream_options
+    if options is not None and not stream:
         raise InvalidRequest(
             "'stream_options' needs 'stream': true; set it or leave the options out.",
             "stream_options",
         )
-    tells = options.include_usage
+    tells_usage = options is not None and options.include_usage
     return Travel(
-        stream=True, tells_usage=tells, counts_on=tells and options.continuous_usage_stats
+        stream=stream,
+        tells_usage=tells_usage,
+        counts_on=tells_usage and options is not None and options.continuous_usage_stats,
+        tells_thoughts=tells_thoughts,
+        names_ids=fields.return_tokens_as_token_ids,
     )

@@ -1,6 +1,7 @@
 """What shape an answer must have: OpenAI's `response_format`, vLLM's names old and new."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, FailFast, Field, StringConstraints
@@ -78,11 +79,11 @@ class StructureFields(Wire):
 
 def structure(fields: StructureFields) -> Structure | None:
     """None: any text. Raises InvalidRequest where two shapes are asked for at once."""
-    wishes = list(_wishes(fields))
+    wishes = [replace(wish, param=param) for param, wish in _wishes(fields)]
     if len(wishes) > 1:
-        names = "' and '".join(param for param, _ in wishes[:2])
-        raise InvalidRequest(f"'{names}' exclude each other; send one of them.", wishes[1][0])
-    return wishes[0][1] if wishes else None
+        names = "' and '".join(wish.param for wish in wishes[:2])
+        raise InvalidRequest(f"'{names}' exclude each other; send one of them.", wishes[1].param)
+    return wishes[0] if wishes else None
 
 
 def _wishes(fields: StructureFields) -> Iterator[tuple[str, Structure]]:

@@ -23,7 +23,7 @@ class ToTokenise(ThinkingFields, ToolFields, EndingFields):
     prompt: Annotated[str, Field(min_length=1)] | None = None
     messages: Annotated[list[conversation.Turn], FailFast()] = Field(default_factory=list)
     add_special_tokens: bool | None = None
-    return_token_strs: Annotated[Any, only(False)] = None
+    return_token_strs: bool = False
     chat_template: Annotated[Any, only()] = None
     documents: Annotated[Any, only([])] = None
     mm_processor_kwargs: Annotated[Any, only({})] = None
@@ -38,10 +38,17 @@ class ToSpell(Wire):
     tokens: Annotated[list[TokenId], FailFast(), Field(min_length=1)]
 
 
-def to_tokenise(body: bytes, envelope: Envelope) -> Request:
-    """The request whose prompt is wanted as tokens; raises InvalidRequest."""
+def to_tokenise(body: bytes, envelope: Envelope) -> tuple[Request, bool]:
+    """The request whose prompt is wanted as tokens, and whether they are to be written out.
+
+    Raises InvalidRequest.
+    """
     fields = strict.parse(ToTokenise, body)
     _check(fields)
+    return _request(fields, envelope), fields.return_token_strs
+
+
+def _request(fields: ToTokenise, envelope: Envelope) -> Request:
     if fields.prompt is not None:
         return CompletionRequest(
             envelope.request_id,
