@@ -213,8 +213,15 @@ def tokenised(client: openai.OpenAI) -> None:
     """The way of an evaluation harness: ids in, probabilities of these very ids out."""
     root = str(client.base_url).removesuffix("v1/")
     outside = client.with_options(base_url=root)  # of /v1, where vLLM has these
-    body = {"model": MODEL, "prompt": "The capital of France"}
-    tokens = outside.post("/tokenize", body=body, cast_to=object)["tokens"]
+    body = {"model": MODEL, "prompt": "The capital of France", "return_token_strs": True}
+    read = outside.post("/tokenize", body=body, cast_to=object)
+    tokens = read["tokens"]
+    assert len(read["token_strs"]) == len(tokens) == read["count"]
+    about = outside.get("/tokenizer_info", cast_to=object)
+    assert about["eos_token"] in {
+        each["content"] for each in about["added_tokens_decoder"].values()
+    }
+    assert "add_generation_prompt" in about["chat_template"]
     body = {"model": MODEL, "tokens": tokens}
     spelled = outside.post("/detokenize", body=body, cast_to=object)["prompt"]
     assert "The capital of France" in spelled
@@ -243,6 +250,12 @@ def extended(client: openai.OpenAI) -> None:
     told = said(ASK, return_token_ids=True, include_stop_str_in_output=True)
     (end, *_) = reversed(told.token_ids)
     assert end not in said(ASK, return_token_ids=True, stop_token_ids=[end]).token_ids[:-1]
+    assert told.stop_reason is None
+    assert said(ASK, stop=["rance is Pa"]).stop_reason == "rance is Pa"
+    chances = {"logprobs": True, "return_tokens_as_token_ids": True}
+    names = [each.token for each in said(ASK, **chances).logprobs.content]
+    assert names == [f"token_id:{token}" for token in told.token_ids[: len(names)]]
+    assert said(ASK, include_reasoning=False).message.content == told.message.content
     yes = {"structured_outputs": {"grammar": 'root ::= "yes" | "no"'}}
     assert said(ASK, **yes).message.content in {"yes", "no"}
     assert said(ASK, allowed_token_ids=told.token_ids).message.content == told.message.content
