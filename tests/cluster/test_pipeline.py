@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ STABLE, CANDIDATE = "v42", "v43"
 TAG = {"CI_COMMIT_TAG": CANDIDATE, "CI_PIPELINE_URL": "https://gitlab.example/pipelines/17"}
 SCHEDULE = {"CI_COMMIT_BRANCH": "main", "CI_PIPELINE_SOURCE": "schedule"}
 BRANCH = {"CI_COMMIT_BRANCH": "main"}
+SOON = "60s"  # that a version is waited for which will not wake
 # As short as one user in a hundred can be waited for.
 STEP = {"duration": "20s", "deadline": "15m"}
 POLICY: Object = {
@@ -197,6 +198,7 @@ def test_a_tag_reaches_everybody_comes_back_by_one_job_and_leaves_nothing(
         assert roles(laid) == {STABLE: "warm", CANDIDATE: "stable"}
 
         sleep_and_wake(laid, project, log)
+        verified(laid, project, log)
 
         assert project.run(["rollback"], log, **BRANCH) == 0, ending(log)
         assert roles(laid) == {STABLE: "stable", CANDIDATE: "retired"}
@@ -211,13 +213,40 @@ def test_a_tag_reaches_everybody_comes_back_by_one_job_and_leaves_nothing(
 
 
 def sleep_and_wake(cluster: Cluster, project: Project, log: Path) -> None:
-    """The version before this one, while the policy keeps none warm, and when it does again."""
-    for warm, role, pods in ((0, "cold", 0), (1, "warm", 1)):
+    """The version before this one, while the policy keeps none warm, one, and none again."""
+    for warm, role in ((0, "cold"), (1, "warm"), (0, "cold")):
         patch = json.dumps({"spec": {"policy": {"warm": warm}}})
         cluster.kubectl("patch", "modelroad", "glm", "--type=merge", f"--patch={patch}")
         until(lambda role=role: roles(cluster)[STABLE] == role, role)  # type: ignore[misc]
         assert project.run(["retention"], log, **SCHEDULE) == 0, ending(log)
-        until(lambda pods=pods: ready(cluster, STABLE) == pods, f"{pods} pods")  # type: ignore[misc]
+        until(lambda pods=warm: ready(cluster, STABLE) == pods, f"{warm} pods")  # type: ignore[misc]
+
+
+def verified(cluster: Cluster, project: Project, log: Path) -> None:
+    """One that sleeps would come back; with its model gone it would not, and is named."""
+    assert project.run(["verify"], log, **SCHEDULE) == 0, ending(log)
+    assert f"{STABLE} has answered" in ending(log)
+
+    with gone(cluster, STABLE):
+        assert project.run(["verify"], log, **SCHEDULE, START_TIMEOUT=SOON) != 0
+        assert f"Nobody could go back there: {STABLE} did not wake." in ending(log)
+    until(lambda: ready(cluster, STABLE) == 0, "it sleeps")
+
+
+@contextmanager
+def gone(cluster: Cluster, version: str) -> Iterator[None]:
+    """The model of a version that sleeps is not where it was."""
+    rename_model(cluster, version, "glm-nano-gone")
+    try:
+        yield
+    finally:
+        rename_model(cluster, version, "glm-nano")
+
+
+def rename_model(cluster: Cluster, version: str, name: str) -> None:
+    kept = (charts.OURS, "--reset-then-reuse-values")
+    chart = charts.HELM / "glm-model"
+    cluster.helm("upgrade", f"glm-{version}", chart, *kept, f"--set=model.name={name}")
 
 
 def served(users: Traffic) -> None:
