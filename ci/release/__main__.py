@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,13 +175,13 @@ def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout
     """Lead users back; one that sleeps is woken first, and they stay where they are until then."""
     cluster, road = find(None, None, None)
     wish = wishes.rollback(road, version or None, asker())
-    home, patience_s = wish["rollbackTo"], 10.0
+    home, patience_s, asked = wish["rollbackTo"], 10.0, time.monotonic()
     if not any(each.ready for each in road.status.versions if each.name == home):
         cluster.wish(road.name, dict(wish), MANAGER)  # from now on retention leaves it its pods
         _wake(home, timeout)
         _still_asked(read(cluster, road.name), home)
         patience_s = seconds_of(timeout)
-    go_home(cluster, road, wish, patience_s, Output.TEXT)
+    go_home(cluster, road, wish, patience_s, Output.TEXT, waited_s=time.monotonic() - asked)
 
 
 def _wake(version: str, timeout: str) -> None:

@@ -58,11 +58,18 @@ def _place(road: "Road") -> "tuple[Spec, int]":
 
 
 def go_home(
-    cluster: "Cluster", road: "Road", wish: "Wish", timeout_s: float, output: Output
+    cluster: "Cluster",
+    road: "Road",
+    wish: "Wish",
+    timeout_s: float,
+    output: Output,
+    *,
+    waited_s: float = 0.0,
 ) -> None:
     """Whatever else was written meanwhile: the way back waits for nobody.
 
-    Who had no share yet is home when nothing is under way any more.
+    Who had no share yet is home when nothing is under way any more. `waited_s`: since when it has
+    been asked for already.
     """
     home = wish.get("rollbackTo") or wish["stable"]
     began, took_s, written = time.monotonic(), 0.0, False
@@ -71,8 +78,9 @@ def go_home(
             written = written or bool(cluster.wish(road.name, dict(wish), MANAGER))
         took_s = time.monotonic() - began
         if written and _is_home(cluster, road.name, home):
-            told = {"road": road.name, "stable": home, "seconds": round(took_s, 3)}
-            plain = f"{home} has all traffic, {took_s:.2f} s after it was asked for"
+            asked_s = waited_s + took_s
+            told = {"road": road.name, "stable": home, "seconds": round(asked_s, 3)}
+            plain = f"{home} has all traffic, {asked_s:.2f} s after it was asked for"
             typer.echo(json.dumps(told) if output is Output.JSON else plain)
             return
         time.sleep(_EVERY_S)

@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -290,12 +292,14 @@ def test_a_rollback_is_asked_for_before_its_version_is_woken(
         assert (road.status.stable, role_of(road, version)) == ("v2", Role.WARM)
         answering(shelf, version)
         looked(former)
+        awake = time.monotonic() + 1000
+        monkeypatch.setattr("time.monotonic", lambda: awake)
 
     monkeypatch.setattr("ci.release.charts.wake", wake)
     done = step("rollback", "v1")
 
     assert done.exit_code == 0, done.output
-    assert "v1 has all traffic" in done.output
+    assert re.search(r"v1 has all traffic, 10\d\d\.\d\d s after it was asked for", done.output)
 
 
 def test_whoever_asks_otherwise_while_a_version_is_woken_is_not_overruled(
