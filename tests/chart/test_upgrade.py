@@ -1,4 +1,4 @@
-"""A release keeps its version, a version what holds it."""
+"""A release keeps its version, a version its model and what holds it."""
 
 import subprocess
 from collections.abc import Mapping
@@ -73,3 +73,49 @@ def test_auto_keeps_what_holds_the_version(plain: dict[str, Object], tmp_path: P
 
 def test_auto_keeps_a_rayservice(kuberays: dict[str, Object], tmp_path: Path) -> None:
     assert "RayService" in kinds(upgraded(RAY, kuberays, tmp_path, *AUTO, *KUBERAY))
+
+
+ANOTHER = "model.digest=" + "3" * 64
+MODELS = [
+    (ANOTHER, f"model.digest of version {{version}} is {'2' * 64} for good, and not {'3' * 64}"),
+    ("model.name=GLM-5", "model.name of version {version} is GLM-4-9B-0414 for good"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), MODELS)
+def test_a_version_keeps_its_model(
+    change: str, sentence: str, plain: dict[str, Object], tmp_path: Path
+) -> None:
+    done = upgraded(PLAIN, plain, tmp_path, "--set", change)
+
+    assert done.returncode != 0
+    assert sentence.format(version="v42") in done.stderr
+    assert "If v42 has never served, helm uninstall glm first." in done.stderr
+
+
+@pytest.mark.parametrize(("change", "sentence"), MODELS)
+def test_so_does_one_that_kuberay_holds(
+    change: str, sentence: str, kuberays: dict[str, Object], tmp_path: Path
+) -> None:
+    done = upgraded(RAY, kuberays, tmp_path, "--set", change, *KUBERAY)
+
+    assert done.returncode != 0
+    assert sentence.format(version="v43") in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "config.engine.max_running=8",
+        "image.digest=sha256:" + "3" * 64,
+        "suspended=true",
+        "model.digest=sha256:" + "2" * 64,
+    ],
+)
+def test_all_else_of_it_may_change(change: str, plain: dict[str, Object], tmp_path: Path) -> None:
+    assert "Deployment" in kinds(upgraded(PLAIN, plain, tmp_path, "--set", change))
+
+
+def test_a_model_is_chosen_freely_where_there_is_none_yet(tmp_path: Path) -> None:
+    """As a first install does, and whoever only renders: nothing is found."""
+    assert "Deployment" in kinds(upgraded(PLAIN, {}, tmp_path, "--set", ANOTHER))

@@ -130,11 +130,10 @@ def test_a_new_chart_alone_restarts_nothing(
     ("more", "reason"),
     [
         ({"image": {"digest": "sha256:" + "0" * 64}}, "ErrImagePull|ImagePullBackOff"),
-        ({"model": {"digest": "0" * 64}}, "model.digest wants"),
         ({"replicas": {"gpus": 64}}, "Insufficient nvidia.com/gpu"),
         ({"extraEnv": [{"name": "GLM_ENGINE__PAGE_TOKEN", "value": "1"}]}, "did you mean"),
     ],
-    ids=["an image that is not there", "a wrong model", "GPUs that nobody has", "bad settings"],
+    ids=["an image that is not there", "GPUs that nobody has", "bad settings"],
 )
 def test_a_bad_upgrade_leaves_the_old_pod_serving_and_says_why(
     steady: Release, image: str, url: str, more: charts.Values, reason: str
@@ -148,6 +147,29 @@ def test_a_bad_upgrade_leaves_the_old_pod_serving_and_says_why(
 
     assert "not ready" in str(refusal.value)
     assert users.faults() == []
+
+
+def test_another_model_is_refused_before_anything_begins(steady: Release, image: str) -> None:
+    before = revision(steady)
+
+    with pytest.raises(Refused, match="install another model as another version"):
+        steady.install(charts.nano("v1", image, model={"digest": "0" * 64}))
+
+    assert revision(steady) == before
+
+
+def test_a_version_of_a_wrong_digest_never_serves_and_says_why(
+    steady: Release, image: str, folder: Path
+) -> None:
+    other = charts.version_release(steady.cluster, "v2", folder)
+
+    with pytest.raises(Refused, match="not ready"):
+        other.install(charts.nano("v2", image, model={"digest": "0" * 64}), wait_s=40)
+
+    until(lambda: "model.digest wants" in why(steady.cluster), "a pod that says so")
+    with pytest.raises(Refused, match="helm uninstall glm-v2 first"):
+        other.install(charts.nano("v2", image))
+    steady.cluster.helm("uninstall", other.name)
 
 
 def why(cluster: Cluster) -> str:
