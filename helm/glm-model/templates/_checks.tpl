@@ -97,7 +97,7 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{/* Kubernetes refuses a variable that a container has twice. */}}
 {{- define "glm-model.checkEnv" -}}
 {{- $held := ternary (include "glm-model.chainEnv" .) (print (include "glm-model.rayEnv" .) (include "glm-model.redisEnv" .)) (eq (include "glm-model.workloads" .) "rayservice") }}
-{{- $taken := dict "HOME" true }}
+{{- $taken := dict "HOME" true "KUBERAY_NODE_TYPE" true }}
 {{- range $section, $fields := include "glm-model.reserved" . | fromYaml }}
 {{- range $fields }}
 {{- $_ := set $taken (printf "GLM_%s__%s" $section . | upper) true }}

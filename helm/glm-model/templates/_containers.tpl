@@ -24,23 +24,46 @@ volumeMounts:
 {{- end }}
 {{- end }}
 
+{{/* A dict of root and, for the head of a RayService with Redis, emptying. */}}
 {{- define "glm-model.initContainers" -}}
-{{- if eq .Values.model.source "hub" }}
+{{- if eq .root.Values.model.source "hub" }}
 - name: pull
-  {{- include "glm-model.container" (dict "root" . "writable" true) | nindent 2 }}
-  args: [models, pull, "{{ .Values.model.hub.repository }}@{{ .Values.model.hub.revision }}", --name, {{ .Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
+  {{- include "glm-model.container" (dict "root" .root "writable" true) | nindent 2 }}
+  {{- if .emptying }}
+  {{- include "glm-model.unlessEmptying" "pull" | nindent 2 }}
+  {{- end }}
+  args: [models, pull, "{{ .root.Values.model.hub.repository }}@{{ .root.Values.model.hub.revision }}", --name, {{ .root.Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
   env:
-    {{- print (include "glm-model.hubEnv" .) (include "glm-model.env" .) | trim | nindent 4 }}
+    {{- print (include "glm-model.hubEnv" .root) (include "glm-model.env" .root) | trim | nindent 4 }}
+    {{- if .emptying }}
+    {{- include "glm-model.nodeType" . | nindent 4 }}
+    {{- end }}
   resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
 {{- end }}
-{{- if ne .Values.model.source "box" }}
+{{- if ne .root.Values.model.source "box" }}
 - name: verify
-  {{- include "glm-model.container" (dict "root" . "writable" false) | nindent 2 }}
-  args: [models, verify, {{ .Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
+  {{- include "glm-model.container" (dict "root" .root "writable" false) | nindent 2 }}
+  {{- if .emptying }}
+  {{- include "glm-model.unlessEmptying" "verify" | nindent 2 }}
+  {{- end }}
+  args: [models, verify, {{ .root.Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
   env:
-    {{- include "glm-model.env" . | trim | nindent 4 }}
+    {{- include "glm-model.env" .root | trim | nindent 4 }}
+    {{- if .emptying }}
+    {{- include "glm-model.nodeType" . | nindent 4 }}
+    {{- end }}
   resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
 {{- end }}
+{{- end }}
+
+{{/* KubeRay makes the Job that empties Redis of the head's very pod, and gives it five minutes. */}}
+{{- define "glm-model.unlessEmptying" -}}
+command: [bash, -c, '[ "$KUBERAY_NODE_TYPE" = redis-cleanup ] || exec glm-serve "$@"', {{ . }}]
+{{- end }}
+
+{{- define "glm-model.nodeType" -}}
+- name: KUBERAY_NODE_TYPE
+  valueFrom: {fieldRef: {fieldPath: "metadata.labels['ray.io/node-type']"}}
 {{- end }}
 
 {{- define "glm-model.hubEnv" }}

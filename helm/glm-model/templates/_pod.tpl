@@ -1,5 +1,5 @@
 {{/* What head and workers have in common, in both ways; a dict of root, group (.Values.head or
-     .Values.workers). */}}
+     .Values.workers) and, where the steps before Ray have to know, emptying. */}}
 
 {{- define "glm-model.podSpec" -}}
 {{- $values := .root.Values }}
@@ -22,7 +22,7 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with include "glm-model.initContainers" .root | trim }}
+{{- with include "glm-model.initContainers" . | trim }}
 initContainers:
   {{- . | nindent 2 }}
 {{- end }}

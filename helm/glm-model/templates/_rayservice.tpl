@@ -24,7 +24,7 @@ object-store-memory: "104857600"
 {{ include "glm-model.powerless" . }}
 {{- end }}
 terminationGracePeriodSeconds: {{ include "glm-model.lastGrace" . }}
-{{ include "glm-model.podSpec" (dict "root" . "group" .Values.head) }}
+{{ include "glm-model.podSpec" (dict "root" . "group" .Values.head "emptying" .Values.ray.redis.address) }}
 containers:
   - name: ray-head
     {{- include "glm-model.container" (dict "root" . "writable" false) | nindent 4 }}
