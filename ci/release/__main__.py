@@ -85,11 +85,14 @@ def warm(
     *,
     url: Annotated[str, typer.Option(envvar="GATEWAY_URL")],
     times: Annotated[int, typer.Option(help="Answers in a row.")] = 10,
-    patience_s: Annotated[float, typer.Option("--patience", help="Seconds.")] = 120.0,
+    timeout: Timeout = "20m",
 ) -> None:
-    """Let a version answer before anybody is sent there."""
+    """Let a version answer before anybody is sent there.
+
+    It has as long as a start takes: Helm does not wait for what KubeRay holds.
+    """
     with httpx.Client(base_url=url, timeout=60) as client:
-        last_s = warmth.warm(client, version, times, patience_s)
+        last_s = warmth.warm(client, version, times, seconds_of(timeout))
     typer.echo(f"{version} has answered {times} times in a row, the last time in {last_s:.2f} s")
 
 
@@ -160,7 +163,7 @@ def verify(
     for version in filter(sleeps, retention.asleep(road, pods)):
         try:
             charts.wake(version, timeout)
-            warm(version, url=url)
+            warm(version, url=url, timeout=timeout)
         except (typer.Exit, Unreachable) as error:  # Helm's own words are in the log
             broken.append(getattr(error, "message", f"{version} did not wake"))
         finally:

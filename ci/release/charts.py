@@ -22,7 +22,7 @@ def chart_version() -> str:
 
 
 def install(version: str, values: Path, image: tuple[str, str], timeout: str) -> None:
-    """Beside the others, and wait until it has generated something; nothing leads to it yet."""
+    """Beside the others, where nothing leads to it yet; wait until its Deployments are ready."""
     repository, digest = image
     run(
         *("helm", "upgrade", "--install", service_of(version), str(CHART), _OURS),
@@ -61,7 +61,7 @@ def suspend(version: str) -> None:
 
 
 def wake(version: str, timeout: str, kept: int = 0) -> None:
-    """Wait until it has generated something."""
+    """Its pods come back; wait until its Deployments are ready."""
     _change(version, f"suspended=false,replicas.kept={kept}", "--wait", f"--timeout={timeout}")
 
 

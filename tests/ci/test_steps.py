@@ -417,6 +417,19 @@ def test_a_version_that_is_warm_again_is_woken_with_the_replicas_of_the_policy(
     assert step("keep").exit_code == 0
 
     assert suspensions(calls) == ["--set=suspended=false,replicas.kept=3"]
+def test_a_version_has_as_long_to_answer_as_a_start_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what KubeRay holds Helm knows no end to wait for."""
+    patience: list[float] = []
+
+    def warm(_client: Any, _version: str, _times: int, patience_s: float) -> float:
+        patience.append(patience_s)
+        return 0.1
+
+    monkeypatch.setattr("ci.release.warmth.warm", warm)
+    done = step("warm", "v43", "--url", "http://gateway.example", "--timeout", "25m")
+
+    assert done.exit_code == 0, done.output
+    assert patience == [1500.0]
 
 
 def suspensions(calls: Calls) -> list[str]:
