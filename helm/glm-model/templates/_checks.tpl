@@ -1,6 +1,7 @@
 {{/* What the schema cannot say. Each refusal is a sentence that names the value to mend. */}}
 
 {{- define "glm-model.check" -}}
+{{- include "glm-model.checkForms" . }}
 {{- include "glm-model.checkUpgrade" . }}
 {{- include "glm-model.checkConfig" . }}
 {{- include "glm-model.checkModel" . }}

@@ -99,7 +99,7 @@ def test_it_falls_asleep_without_cutting_a_stream_and_leaves_nothing_in_redis(
 
     assert told_a_story(url, fall_asleep) == "data: [DONE]"
     until(lambda: condition(cluster, "Suspended") == "True", "sleep", ASLEEP_S)
-    assert pods(cluster) == []
+    until(lambda: pods(cluster) == [], "the end of the pod of KubeRay's Job too")
     assert keys(cluster) == 0
     assert pipeline.is_suspended("v1")
 
