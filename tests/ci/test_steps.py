@@ -417,6 +417,8 @@ def test_a_version_that_is_warm_again_is_woken_with_the_replicas_of_the_policy(
     assert step("keep").exit_code == 0
 
     assert suspensions(calls) == ["--set=suspended=false,replicas.kept=3"]
+
+
 def test_a_version_has_as_long_to_answer_as_a_start_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what KubeRay holds Helm knows no end to wait for."""
     patience: list[float] = []
