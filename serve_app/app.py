@@ -21,6 +21,8 @@ NAME = "glm"
 INGRESS = "Ingress"
 MODEL = "ModelReplica"
 
+HEALTH_S = 2.0  # three in a row are believed; until then a broken replica is still asked
+
 _CODE_VERSION = "1"
 
 
@@ -65,6 +67,7 @@ def _deployment(
         "graceful_shutdown_timeout_s": math.ceil(settings.server.max_stream_s) + FAREWELL_S,
         "graceful_shutdown_wait_loop_s": 0.5,
         "max_constructor_retry_count": 2,
+        "health_check_period_s": HEALTH_S,
         "ray_actor_options": {"num_cpus": 0.1},
         "logging_config": {"enable_access_log": False},  # one record a request, and it is ours
     }

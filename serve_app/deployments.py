@@ -5,6 +5,7 @@ import itertools
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 from ray import serve
@@ -53,7 +54,7 @@ class ModelReplica:
         self._settings = settings
         self._factory = factory
         self._metrics = telemetry.Metrics()
-        self._metrics.watch_gpu(_gpu_memory)
+        self._metrics.watch_gpus(partial(_gpu_memory, settings.engine.tensor_parallel))
         self._versions = Versions(self._load, self._unload)
         await self._versions.become(serving.card)
 
@@ -135,13 +136,13 @@ class ModelReplica:
         device.reclaim()
 
 
-def _gpu_memory() -> tuple[int, int] | None:
+def _gpu_memory(ranks: int) -> list[tuple[int, int]]:
     """Who has not loaded torch computes on no GPU."""
     if "torch" not in sys.modules:
-        return None
+        return []
     from serve_app.models import device
 
-    return device.gpu_memory()
+    return device.gpu_memory(ranks)
 
 
 @serve.ingress()

@@ -10,13 +10,14 @@ from pathlib import Path
 import psutil
 import ray
 
-from serve_app import interrupts, serving
+from serve_app import interrupts, scaling, serving
 from serve_app.deployments import EngineFactory
+from serve_app.errors import BadSettings
 from serve_app.loading import load_engine
 from serve_app.messages import ModelCard
 from serve_app.nodes import ENDING_S, OBJECT_STORE_BYTES
 from serve_app.serving import Say
-from serve_app.settings import Settings
+from serve_app.settings import ReplicaSettings, Settings
 
 
 @contextmanager
@@ -40,11 +41,21 @@ def running(
                 _node_ip_address="127.0.0.1",
                 _temp_dir=str(run_folder),
             )
+        _refuse_without_gpus(settings.replicas, int(ray.cluster_resources().get("GPU", 0)))
         serving.deploy(settings, card, say, factory)
         yield
     finally:
         with interrupts.held_off():
             _end_ray()
+
+
+def _refuse_without_gpus(wanted: ReplicaSettings, there: int) -> None:
+    """Serve would wait for ever for GPUs that no other node will bring."""
+    if wanted.model_gpus and scaling.room(wanted.model_gpus, there) < wanted.model_min:
+        raise BadSettings(
+            f"replicas.model_gpus: {wanted.model_gpus:g} for each of replicas.model_min "
+            f"({wanted.model_min}), but Ray finds {there} on this machine."
+        )
 
 
 def _end_ray() -> None:

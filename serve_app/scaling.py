@@ -39,3 +39,9 @@ class Pressure:
 def told(stats: EngineStats) -> dict[str, int]:
     """What a replica tells of itself."""
     return {WAITING_TOKENS: stats.waiting_tokens}
+
+
+def room(gpus: float, there: int) -> int:
+    """Replicas that so many GPUs hold: several share one, or each has whole ones of its own."""
+    sharing = int(1 / gpus)
+    return sharing * there if sharing else int(there / gpus)

@@ -20,12 +20,12 @@ def gpu_names() -> tuple[str, ...]:
     return tuple(map(torch.cuda.get_device_name, range(torch.cuda.device_count())))
 
 
-def gpu_memory() -> tuple[int, int] | None:
-    """Bytes in use, by whomever, and bytes in all of this process's GPU; None without one."""
+def gpu_memory(ranks: int) -> list[tuple[int, int]]:
+    """Bytes in use, by whomever, and bytes in all of each rank's GPU; none without one."""
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # the library's omission
-        return None
-    free, total = torch.cuda.mem_get_info()
-    return total - free, total
+        return []
+    cards = range(min(ranks, torch.cuda.device_count()))
+    return [(total - free, total) for free, total in map(torch.cuda.mem_get_info, cards)]
 
 
 def refuse_unless_there(ranks: int, placement: Placement) -> None:

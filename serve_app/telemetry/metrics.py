@@ -1,7 +1,7 @@
 """Metrics of one process, by vLLM's names where it has one, so that its dashboards work here."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +16,7 @@ from prometheus_client import (
 from serve_app.messages import EngineStats, FinishReason
 from serve_app.telemetry import buckets
 from serve_app.telemetry.engines import EngineCollector
-from serve_app.telemetry.gpus import GpuCollector
+from serve_app.telemetry.gpus import GpuCollector, Memory
 
 LABELS = ("model_name", "engine")
 CLASSED = (*LABELS, "lane", "tenant_class")  # what is told by whose it is, too
@@ -106,8 +106,8 @@ class Metrics:
         """Forget an engine that was watched."""
         self.registry.unregister(self._engines.pop(model))
 
-    def watch_gpu(self, read: Callable[[], tuple[int, int] | None]) -> None:
-        """Export bytes in use and bytes in all of this process's GPU; None where it has none."""
+    def watch_gpus(self, read: Callable[[], Sequence[Memory]]) -> None:
+        """Export the memory of this replica's GPUs, as far as it has any."""
         self.registry.register(GpuCollector(read))
 
     def exposition(self) -> bytes:

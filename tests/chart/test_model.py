@@ -47,6 +47,25 @@ def test_settings_of_every_pod_are_taken_by_glm_serve(values: Path, tmp_path: Pa
         assert settings.replicas.model_max == given.get("replicas", {}).get("max", 1)
 
 
+@pytest.mark.parametrize("values", [PLAIN, RAY], ids=lambda values: values.stem)
+def test_a_worker_has_a_gpu_for_each_rank_of_its_one_replica(values: Path, tmp_path: Path) -> None:
+    rendered = objects("glm-model", values, "--set", "replicas.gpus=4")
+    pods = [
+        pod for pod in helm.pod_templates(rendered) if ANNOTATION in pod["metadata"]["annotations"]
+    ]
+    gpus = [
+        pod["spec"]["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") for pod in pods
+    ]
+    file = tmp_path / "config.yaml"
+    file.write_text(pods[0]["metadata"]["annotations"][ANNOTATION], encoding="utf-8")
+
+    settings = configuration.load(file, {}).settings
+
+    assert [each for each in gpus if each] == [4]
+    assert settings.engine.tensor_parallel == settings.replicas.model_gpus == 4
+    assert settings.replicas.model_per_node == 1
+
+
 def test_a_worker_is_asked_where_it_answers_for_itself() -> None:
     (ray,) = deployments(PLAIN)["glm-v42-worker"]["spec"]["containers"]
 

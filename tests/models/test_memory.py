@@ -43,4 +43,12 @@ def test_a_gpu_that_this_process_does_not_compute_on_is_not_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
-    assert gpu_memory() is None
+    assert gpu_memory(2) == []
+
+
+def test_each_rank_has_the_memory_of_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = (30, 20, 10)
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: len(free))
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda card: (free[card], 80))
+    assert gpu_memory(2) == [(50, 80), (60, 80)]

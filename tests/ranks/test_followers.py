@@ -1,9 +1,13 @@
 """A model computed by two processes: the same tokens as by one, and an end whoever ends first."""
 
 import asyncio
+import subprocess
+import sys
 from multiprocessing import active_children
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from serve_app.errors import BadModel, EngineFailed, NotReady
@@ -11,6 +15,8 @@ from serve_app.loading import load_engine
 from serve_app.settings import EngineSettings, ModelSettings, Settings
 from tests.engine.parts import until
 from tests.ranks.said import said
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(300)  # each process imports what an engine needs
 
@@ -62,6 +68,16 @@ def test_a_rank_that_ends_unasked_turns_the_engine_red_and_leaves_nobody_waiting
         assert active_children() == []
 
     asyncio.run(lose())
+
+
+def test_ranks_end_with_the_first_one_though_it_is_killed() -> None:
+    command = [sys.executable, "-m", "tests.ranks.lone"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        said = (line.strip() for line in first.stdout)
+        other = psutil.Process(int(next(line for line in said if line.isdecimal())))
+        first.kill()
+    assert not psutil.wait_procs([other], timeout=20)[1]
 
 
 def test_a_model_whose_heads_cannot_be_dealt_out_is_refused_and_nobody_is_left() -> None:

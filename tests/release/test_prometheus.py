@@ -156,7 +156,7 @@ def exposition() -> str:
     metrics.expect("glm-nano")
     Exchanges(metrics).expect("/v1/chat/completions")
     metrics.verdicts.labels(Side.OUTPUT, Action.ALLOW).inc()
-    metrics.watch_gpu(lambda: (60, 80))
+    metrics.watch_gpus(lambda: [(60, 80)])
     for histogram in (metrics.ttft, metrics.itl, metrics.tpot, metrics.generated):
         histogram.labels(*histogram._labelnames).observe(math.e)
     return metrics.exposition().decode()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.messages import EngineStats
-from serve_app.scaling import WAITING_TOKENS, Pressure, told
+from serve_app.scaling import WAITING_TOKENS, Pressure, room, told
 
 
 @dataclass
@@ -52,3 +52,11 @@ def test_more_pressure_never_means_fewer(now: float, waiting: list[float], more:
 
 def test_a_replica_tells_the_tokens_that_wait() -> None:
     assert told(EngineStats(waiting_tokens=7)) == {WAITING_TOKENS: 7}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "there", "count"),
+    [(2, 4, 2), (2, 5, 2), (2, 1, 0), (1, 3, 3), (0.5, 2, 4), (0.6, 2, 2), (0.5, 0, 0)],
+)
+def test_replicas_share_a_gpu_or_have_whole_ones(gpus: float, there: int, count: int) -> None:
+    assert room(gpus, there) == count

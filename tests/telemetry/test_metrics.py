@@ -136,13 +136,14 @@ def test_labels_with_quotes_and_lines_survive_the_merge() -> None:
     assert family.samples[0].labels["model_name"] == 'a"b\\c\nd'
 
 
-def test_a_gpus_memory_is_told_where_there_is_one() -> None:
-    with_one, without = Metrics(), Metrics()
-    with_one.watch_gpu(lambda: (60, 80))
-    without.watch_gpu(lambda: None)
-    values = samples(with_one.exposition())
-    assert values["glm_gpu_memory_used_bytes"] == 60
-    assert values["glm_gpu_memory_bytes"] == 80
+def test_the_memory_of_each_ranks_gpu_is_told_where_there_is_one() -> None:
+    with_two, without = Metrics(), Metrics()
+    with_two.watch_gpus(lambda: [(60, 80), (61, 80)])
+    without.watch_gpus(list)
+    told = with_two.exposition().decode()
+    assert 'glm_gpu_memory_used_bytes{gpu="0"} 60.0' in told
+    assert 'glm_gpu_memory_used_bytes{gpu="1"} 61.0' in told
+    assert 'glm_gpu_memory_bytes{gpu="1"} 80.0' in told
     assert b"gpu" not in without.exposition()
 
 

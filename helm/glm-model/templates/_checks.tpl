@@ -64,6 +64,10 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{- if or (and (eq $device "cuda") (eq (int $wanted.gpus) 0)) (and (eq $device "cpu") (gt (int $wanted.gpus) 0)) }}
 {{- fail (printf "config.model.device is %s, but replicas.gpus is %d: one of them is wrong." $device (int $wanted.gpus)) }}
 {{- end }}
+{{- $quantised := dig "model" "quantization" "none" .Values.config }}
+{{- if and (gt (int $wanted.gpus) 1) (ne $quantised "none") }}
+{{- fail (printf "config.model.quantization is %s, but replicas.gpus is %d: quantised weights are not dealt out to several GPUs; use one, or none." $quantised (int $wanted.gpus)) }}
+{{- end }}
 {{- range $group := list "head" "workers" }}
 {{- range $part := list "requests" "limits" }}
 {{- range $resource, $_ := get (index $.Values $group).resources $part | default dict }}
