@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -22,6 +22,7 @@ from k8s.cli import act
 from k8s.cli.options import Output
 from k8s.cli.place import asker, find, read
 from k8s.cli.write import MANAGER, go_home
+from k8s.cluster import Cluster
 from k8s.errors import Refused, ReleaseError, Unreachable
 from k8s.phases import plan_of
 from k8s.road import Road, Role, Step, Version
@@ -162,15 +163,15 @@ def verify(
 
     for version in filter(sleeps, retention.asleep(road, pods)):
         try:
-            charts.wake(version, timeout)
+            _wake(cluster, version, timeout)
             warm(version, url=url, timeout=timeout)
-        except (typer.Exit, Unreachable) as error:  # Helm's own words are in the log
-            broken.append(getattr(error, "message", f"{version} did not wake"))
+        except (Refused, Unreachable) as error:
+            broken.append(error.message)
         finally:
             if sleeps(version):
                 charts.suspend(version)
     if broken:
-        raise Refused(f"Nobody could go back there: {'; '.join(broken)}.")
+        raise Refused(f"Nobody could go back there: {', and '.join(broken)}.")
 
 
 @app.command()
@@ -181,15 +182,22 @@ def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout
     home, patience_s, asked = wish["rollbackTo"], 10.0, time.monotonic()
     if not any(each.ready for each in road.status.versions if each.name == home):
         cluster.wish(road.name, dict(wish), MANAGER)  # from now on retention leaves it its pods
-        _wake(home, timeout)
+        if home in charts.installed() and charts.pods(home).suspended:
+            _wake(cluster, home, timeout)
         _still_asked(read(cluster, road.name), home)
         patience_s = seconds_of(timeout)
     go_home(cluster, road, wish, patience_s, Output.TEXT, waited_s=time.monotonic() - asked)
 
 
-def _wake(version: str, timeout: str) -> None:
-    if version in charts.installed() and charts.pods(version).suspended:
+def _wake(cluster: Cluster, version: str, timeout: str) -> None:
+    """Raises Refused; Helm's own words are in the log, and say little of pods."""
+    try:
         charts.wake(version, timeout)
+    except typer.Exit:
+        told = [f"{version} did not wake"]
+        with suppress(Unreachable):
+            told += cluster.troubles(version)
+        raise Refused("; ".join(told)) from None
 
 
 def _still_asked(road: Road, home: str) -> None:

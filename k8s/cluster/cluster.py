@@ -19,6 +19,7 @@ from k8s.cluster.rest import (
     Json,
     Rest,
 )
+from k8s.cluster.troubles import troubles_of
 from k8s.errors import BrokenLedger, Conflict
 from k8s.lease import Claim
 from k8s.ledger import Record
@@ -96,6 +97,11 @@ class Cluster:
     def restarts(self, version: str, since: float) -> int:
         pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
         return sum(end >= since for pod in pods for end in _last_ends(pod))
+
+    def troubles(self, version: str) -> Sequence[str]:
+        """Why pods of it do not run, each reason once."""
+        pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
+        return tuple(dict.fromkeys(each for pod in pods for each in troubles_of(pod)))
 
     def route(self, name: str) -> Json | None:
         return self._rest.get(ROUTES, name)

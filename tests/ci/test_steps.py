@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -476,6 +477,27 @@ def test_a_cold_version_that_would_not_come_back_is_named_and_sleeps_again(
     assert isinstance(refused.exception, Refused)
     assert "v1 was not warm" in refused.exception.message
     assert suspensions(calls) == [*AWOKEN, "--set=suspended=true"]
+
+
+@pytest.mark.parametrize("words", [VERIFY, ("rollback", "v1")])
+def test_a_cold_version_that_does_not_wake_is_named_with_what_its_pods_say(
+    former: Controller,
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    def fail(*_: object) -> None:
+        raise typer.Exit(1)
+
+    looked(former)
+    programs(helm=ASLEEP)
+    monkeypatch.setattr("ci.release.charts.wake", fail)
+    monkeypatch.setattr(Cluster, "troubles", lambda _, version: (f"no room for {version}",))
+
+    refused = step(*words)
+
+    assert isinstance(refused.exception, Refused)
+    assert "v1 did not wake; no room for v1" in refused.exception.message
 
 
 def test_a_cold_version_that_somebody_goes_back_to_meanwhile_stays_awake(

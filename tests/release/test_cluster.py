@@ -83,6 +83,37 @@ def test_restarts_are_those_of_all_containers_since_then(cluster: Cluster, shelf
     assert cluster.restarts("v1", 99.0) == 0
 
 
+CRASHING = {
+    "name": "glm",
+    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+    "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+}
+PULLING = {"name": "glm", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such"}}}
+STARTING = {"name": "glm", "state": {"waiting": {"reason": "ContainerCreating"}}}
+FULL = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes: 3 Insufficient gpu."}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"containerStatuses": [CRASHING]}, ["glm ended with 1 (Error)"]),
+        ({"initContainerStatuses": [PULLING]}, ["glm: ErrImagePull: no such"]),
+        ({"conditions": [FULL]}, ["0/3 nodes: 3 Insufficient gpu."]),
+        ({"containerStatuses": [STARTING]}, []),
+        ({}, []),
+    ],
+)
+def test_pods_that_do_not_run_say_why(
+    cluster: Cluster, shelf: Shelf, status: dict[str, Any], said: list[str]
+) -> None:
+    for pod in ("glm-v2-head", "glm-v2-worker"):
+        labels = {"glm-serve.io/version": "v2"}
+        shelf.place("/api/v1/namespaces/{namespace}/pods", pod, labels=labels, status=status)
+
+    assert list(cluster.troubles("v2")) == said
+    assert not cluster.troubles("v1")
+
+
 def controller_pod(shelf: Shelf, **state: object) -> None:
     shelf.place(
         "/api/v1/namespaces/{namespace}/pods",
