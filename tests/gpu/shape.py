@@ -32,6 +32,12 @@ def config(layers: int = 40) -> GlmConfig:
     )
 
 
+def tiny() -> GlmConfig:
+    """The same on a CPU, to see that something runs."""
+    small = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "head_dim": 16}
+    return GlmConfig.from_dict({**config(layers=2).to_dict(), **small})
+
+
 def model(layers: int = 40) -> Any:
     torch.manual_seed(0)
     before = torch.get_default_dtype()

@@ -10,9 +10,9 @@ from transformers import GlmConfig, GlmForCausalLM
 
 from serve_app.engine.crew import NOBODY, Crew
 from serve_app.engine.flight import Runner
-from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.leading import LeadingRunner
 from serve_app.engine.limits import Limits
+from serve_app.engine.runners import runner_for
 from serve_app.followers import Followers
 from serve_app.models.blueprint import Architecture
 from serve_app.models.shares import Share
@@ -22,18 +22,20 @@ from tests.gpu import shape
 
 @dataclass(frozen=True)
 class Random:
-    """Builds shares of a model with so many layers."""
+    """Builds shares of a model with so many layers, or of a tiny one on the CPU."""
 
     layers: int
+    tiny: bool = False
 
     def __call__(self, settings: Settings, rank: int) -> Any:
         share = Share(rank, settings.engine.tensor_parallel)
-        whole = Architecture("glm", shape.config(self.layers).to_dict())
+        config = shape.tiny() if self.tiny else shape.config(self.layers)
+        whole = Architecture("glm", config.to_dict())
         torch.manual_seed(rank)
         before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.bfloat16)
+        torch.set_default_dtype(torch.float32 if self.tiny else torch.bfloat16)
         try:
-            with torch.device("cuda"):
+            with torch.device("cpu" if self.tiny else "cuda"):
                 model: Any = GlmForCausalLM(GlmConfig.from_dict(dict(share.of(whole).fields)))
                 words = shape.WORDS // share.ranks
                 model.lm_head = torch.nn.Linear(model.config.hidden_size, words, bias=False)
@@ -57,16 +59,25 @@ def prepared(layers: int, cards: int) -> Iterator[Prepared]:
     """Ready to compute on so many cards; nothing is left afterwards."""
     engine = shape.settings(tensor_parallel=cards)
     settings = Settings(engine=engine, replicas=ReplicaSettings(model_gpus=cards))
-    build = Random(layers)
-    if cards == 1:
-        model = build(settings, 0)
-        yield Prepared(GpuRunner(model, engine), NOBODY, engine, shape.CONTEXT)
-        return
+    ready = begin(Random(layers), settings)
+    try:
+        yield ready
+    finally:
+        ready.crew.dismiss()
+
+
+def begin(build: Random, settings: Settings) -> Prepared:
+    """In this process and in one for each further rank; who gets it dismisses the crew."""
+    engine = settings.engine
+    if engine.tensor_parallel == 1:
+        runner = runner_for(build(settings, 0), engine)
+        return Prepared(runner, NOBODY, engine, shape.CONTEXT)
     crew = Followers(settings, build)
     try:
         model = build(settings, 0)
-        runner = GpuRunner(model, engine, crew.meet(model))
-        leading = LeadingRunner(runner, crew, Limits.of(engine))
-        yield Prepared(leading, crew, engine, shape.CONTEXT)
-    finally:
+        runner = runner_for(model, engine, crew.meet(model))
+    except BaseException:
         crew.dismiss()
+        raise
+    leading = LeadingRunner(runner, crew, Limits.of(engine))
+    return Prepared(leading, crew, engine, shape.CONTEXT)
