@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 from tests.chart.helm import Object
 
@@ -10,10 +11,11 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A pod; without labels of its namespace it is somewhere outside the cluster."""
+    """A pod; without a namespace it is somewhere outside the cluster, at its address."""
 
     labels: Labels
     namespace: str | None = "glm"
+    address: str = "203.0.113.1"
 
     def matches(self, selector: Object) -> bool:
         wanted = selector.get("matchLabels", {})
@@ -46,6 +48,8 @@ def _passes(rule: Object, way: str, other: Peer, port: int) -> bool:
 
 def _is(peer: Object, other: Peer) -> bool:
     """A selector of namespaces alone takes all their pods, one of pods alone those of glm."""
+    if "ipBlock" in peer:
+        return ip_address(other.address) in ip_network(peer["ipBlock"]["cidr"])
     if other.namespace is None:
         return False
     if "namespaceSelector" in peer:

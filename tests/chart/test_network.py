@@ -153,3 +153,29 @@ def test_the_controller_reaches_a_prometheus_outside_by_the_way_it_was_given() -
 
     assert allowed(policies, CONTROLLER, OUTSIDE, 9090)
     assert not allowed(policies, NEIGHBOUR, OUTSIDE, 9090)
+
+
+BALANCER = Peer({}, None, "35.191.0.7")
+NODE_DNS = Peer({}, None, "169.254.20.10")
+CLOUD = """{
+  "extraIngress": [{"ipBlock": {"cidr": "35.191.0.0/16"}}],
+  "extraDns": [{"ipBlock": {"cidr": "169.254.20.10/32"}}],
+  "dnsPorts": [53, 5353]
+}"""
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port"),
+    [(BALANCER, WORKER, SERVE), (WORKER, NODE_DNS, 53), (WORKER, DNS, 5353)],
+)
+def test_what_is_outside_in_a_cloud_may_be_named(
+    policies: list[Object], source: Peer, target: Peer, port: int
+) -> None:
+    """A load balancer without pods, names told by the node itself, or on another port."""
+    values = helm.chart("glm-platform") / "ci" / "default-values.yaml"
+    objects = helm.objects("glm-platform", values, "--set-json", f"networkPolicies={CLOUD}")
+    named = of_kind("NetworkPolicy", objects)
+
+    assert allowed(named, source, target, port)
+    assert not allowed(policies, source, target, port)
+    assert not allowed(named, OUTSIDE, WORKER, SERVE)

@@ -1,6 +1,8 @@
 """A real API server takes what the charts render, and a restricted namespace takes the pods."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,11 @@ from tests.cluster.roads import define, established
 
 EXAMPLES = [(name, values) for name in helm.CHARTS for values in helm.examples(name)]
 OPTIONAL = {"ray.io": "RayService", "keda.sh": "KEDA", "monitoring.coreos.com": "Prometheus"}
+
+
+def given(variable: str) -> pytest.MarkDecorator:
+    reason = f"{variable} names no folder with definitions"
+    return pytest.mark.skipif(variable not in os.environ, reason=reason)
 
 
 def group(each: Object) -> str:
@@ -73,21 +80,44 @@ def bare(template: Object, name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
-@pytest.mark.skipif(
-    "KUBERAY_CRDS" not in os.environ, reason="KUBERAY_CRDS names no folder with KubeRay's CRDs"
+@pytest.mark.parametrize(
+    ("variable", "kind", "example"),
+    [
+        pytest.param(variable, kind, example, marks=given(variable))
+        for variable, kind, example in (
+            ("KUBERAY_CRDS", "RayService", "gpu-rayservice"),
+            ("KEDA_CRDS", "ScaledObject", "keda"),
+        )
+    ],
 )
-def test_the_definition_of_kuberay_takes_the_rayservice(shared_namespace: Cluster) -> None:
-    """KUBERAY_CRDS: ray-operator/config/crd/bases of KubeRay 1.7; stays installed afterwards."""
-    file = Path(os.environ["KUBERAY_CRDS"]) / "ray.io_rayservices.yaml"
-    shared_namespace.kubectl("apply", "--server-side", f"--filename={file}")
-    established(shared_namespace, "rayservices.ray.io")
-    rendered = helm.objects(
-        "glm-model", helm.chart("glm-model") / "ci" / "gpu-rayservice-values.yaml"
-    )
-    service = helm.the("RayService", "glm-v43", rendered)
-    del service["metadata"]["namespace"]
+def test_definitions_of_others_take_what_is_rendered_for_them(
+    shared_namespace: Cluster, variable: str, kind: str, example: str
+) -> None:
+    """Each variable names the folder config/crd/bases of a project: KubeRay 1.7, KEDA 2.20."""
+    values = helm.chart("glm-model") / "ci" / f"{example}-values.yaml"
+    (rendered,) = helm.of_kind(kind, helm.objects("glm-model", values))
+    del rendered["metadata"]["namespace"]
 
-    shared_namespace.kubectl(
-        *("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-"),
-        given=yaml.safe_dump(service),
+    with defined(shared_namespace, Path(os.environ[variable]), rendered):
+        shared_namespace.kubectl(
+            *("apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename=-"),
+            given=yaml.safe_dump(rendered),
+        )
+
+
+@contextmanager
+def defined(cluster: Cluster, folder: Path, one: Object) -> Iterator[None]:
+    """While the cluster knows its kind. One that was not there goes again: charts look for it."""
+    plural = f"{one['kind'].lower()}s"
+    name = f"{plural}.{group(one)}"
+    if cluster.kubectl("get", "crd", name, "--ignore-not-found", "--output=name"):
+        yield
+        return
+    cluster.kubectl(
+        "apply", "--server-side", f"--filename={folder / f'{group(one)}_{plural}.yaml'}"
     )
+    try:
+        established(cluster, name)
+        yield
+    finally:
+        cluster.kubectl("delete", "crd", name)
