@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from k8s.errors import BrokenLedger
@@ -68,6 +69,17 @@ def verify(records: Sequence[Record]) -> None:
         previous = record.hash
 
 
+def book(lines: Iterable[str]) -> tuple[list[Record], list[str]]:
+    """Records that can be read, in order, and what is wrong with the others."""
+    records, faults = [], []
+    for line in lines:
+        try:
+            records.append(read(line))
+        except BrokenLedger as fault:
+            faults.append(fault.message)
+    return sorted(records, key=lambda record: record.number), faults
+
+
 def told(records: Sequence[Record], road: Road) -> int:
     """The last transition of this very road that is written down; 0 for none."""
     return max((e.body["transition"] for e in records if e.body["uid"] == road.uid), default=0)
@@ -81,6 +93,17 @@ def complete(records: Sequence[Record], road: Road) -> None:
             f"the ledger ends at transition {last} of {road.status.transitions}: its last records "
             "were taken away, or no controller has written them yet"
         )
+
+
+def faults(records: Sequence[Record], road: Road) -> list[str]:
+    """What is wrong with the whole, in words."""
+    found = []
+    for check in (partial(verify, records), partial(complete, records, road)):
+        try:
+            check()
+        except BrokenLedger as fault:
+            found.append(fault.message)
+    return found
 
 
 def missing(road: Road, head: Record | None) -> Iterable[Record]:

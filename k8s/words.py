@@ -11,6 +11,7 @@ from k8s.phases import thresholds_of
 from k8s.road import Outcome, Phase, Road, Status, Verdict
 from k8s.road.spec import PROMOTED
 from k8s.road.wire import duration_of
+from k8s.rules import Observed, holding
 
 SIGNS: Final[Mapping[Outcome, str]] = {
     Outcome.PASS: "✅",
@@ -91,12 +92,9 @@ def _next(road: Road, now: float) -> Iterator[str]:
     status, spec = road.status, road.spec
     if status.observed_generation < road.generation:
         yield "No controller has seen the last change of the spec yet."
-    if spec.hold:
-        yield f"Held by {spec.hold.by or 'somebody'}: {spec.hold.reason or 'no reason given'}."
-    if status.hold and spec.lift_hold != status.hold.id:
-        yield f"Held by {status.hold.id}: {status.hold.reason}."
+    yield from _holds(road)
     if status.under_way:
-        yield f"Now: {status.message}."
+        yield from _now(road, now)
         if status.step_deadline is not None:
             left = max(status.step_deadline - now, 0.0)
             ends = duration_of(round(left))
@@ -104,4 +102,19 @@ def _next(road: Road, now: float) -> Iterator[str]:
         if spec.advance_to != PROMOTED:
             yield f"Nobody has allowed more than {spec.advance_to} yet: kubectl glm promote."
     elif status.phase is not Phase.STABLE and spec.target != status.stable:
-        yield f"Now: {status.message}."
+        yield from _now(road, now)
+
+
+def _holds(road: Road) -> Iterator[str]:
+    spec, own = road.spec, road.status.hold
+    if spec.hold:
+        yield f"Held by {spec.hold.by or 'somebody'}: {spec.hold.reason or 'no reason given'}."
+    if own and spec.lift_hold != own.id:
+        yield f"Held by {own.id}: {own.reason}; kubectl glm resume --hold {own.id} lifts it."
+
+
+def _now(road: Road, now: float) -> Iterator[str]:
+    """Unless it is a hold that was told already."""
+    told = road.spec.rollback_to is None and holding(Observed(road=road, ready={}, now=now))
+    if told != road.status.message:
+        yield f"Now: {road.status.message}."

@@ -1,6 +1,8 @@
 """`kubectl glm`: releases for people and pipelines, one module a group of commands."""
 
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import typer
 
@@ -35,6 +37,27 @@ def main() -> None:
         sys.exit(1)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from k8s.road import API_VERSION, GROUP, KIND
+
+        typer.echo(f"kubectl glm {_version()}, {KIND} {GROUP}/{API_VERSION}")
+        raise typer.Exit
+
+
+def _version() -> str:
+    try:
+        return version("glm-serve")
+    except PackageNotFoundError:  # a pipeline runs that of the commit which it releases
+        return "of a checkout"
+
+
 @app.callback()
-def _options() -> None:
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
     """Take what stands before the command."""

@@ -10,7 +10,7 @@ import typer
 from k8s.cli.keep import keep_verdict
 from k8s.cli.options import As, Out, Output, VersionName
 from k8s.cli.place import on_road, read
-from k8s.errors import Refused
+from k8s.errors import BrokenLedger, Refused
 
 if TYPE_CHECKING:
     from k8s.cluster import Cluster
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _EVERY_S = 1.0
 _LOOKS = 10
+_AS_KEPT = (
+    "What is left of it stands above; as it is kept: kubectl get configmaps --selector "
+    "glm-serve.io/ledger={road}. Compare it with your last export; ci/ledger.yaml keeps everybody "
+    "from taking records away or changing them."
+)
 
 
 @on_road
@@ -79,33 +84,37 @@ def history(
     ] = False,
     output: As = Output.TEXT,
 ) -> None:
-    """Show the ledger: who released what, on which verdicts. A broken chain is an error.
+    """Show the ledger: who released what, on which verdicts.
 
-    With `-o json`, one record a line, as it is kept: an export that anybody can verify.
+    A broken chain is an error, told after what there is of it. With `-o json`, one record a line,
+    as it is kept: an export that anybody can verify.
     """
-    records = _book(cluster, road)
+    records, faults = _book(cluster, road)
     if output is Output.JSON:
         for record in records:
             typer.echo(record.line())
-        return
-    from k8s.cli import show
+    else:
+        from k8s.cli import show
 
-    show.screen().print((show.digests if digests else show.history)(records))
+        show.screen().print((show.digests if digests else show.history)(records))
+    if faults:
+        told = "; ".join(faults)
+        raise BrokenLedger(f"The ledger is broken: {told}. {_AS_KEPT.format(road=road.name)}")
 
 
-def _book(cluster: "Cluster", road: "Road") -> "Sequence[Record]":
-    """Whole; the controller writes a transition down a moment after it has made it."""
+def _book(cluster: "Cluster", road: "Road") -> "tuple[Sequence[Record], Sequence[str]]":
+    """What can be read of it, and what is wrong with the rest.
+
+    The controller writes a transition down a moment after it has made it.
+    """
     from k8s import ledger
 
-    records = cluster.records(road.name)
     for _ in range(_LOOKS):
-        if ledger.told(records, road) >= road.status.transitions:
+        records, unread = ledger.book(cluster.lines(road.name))
+        if unread or ledger.told(records, road) >= road.status.transitions:
             break
         time.sleep(_EVERY_S)
-        records = cluster.records(road.name)
-    ledger.verify(records)
-    ledger.complete(records, road)
-    return records
+    return records, unread or ledger.faults(records, road)
 
 
 @on_road
@@ -142,9 +151,13 @@ def diff(
     if output is Output.JSON:
         typer.echo(json.dumps({name: [a, b] for name, a, b in rows}, indent=2))
         return
+    known = [row for row in rows if any(row[1:])]
+    if not known:
+        typer.echo(f"Of {one} and {other} nothing is known: no digests, no report.")
+        return
     from k8s.cli import show
 
-    show.screen().print(show.difference(rows, (one, other)))
+    show.screen().print(show.difference(known, (one, other)))
 
 
 def _facts(cluster: "Cluster", road: "Road", name: str) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ import getpass
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from k8s.cli.options import Context, Name, Namespace
@@ -44,14 +45,33 @@ def find(name: str | None, namespace: str | None, context: str | None) -> "tuple
     cluster = Cluster(connect(context, namespace))
     names = [name] if name else cluster.road_names()
     if not names:
-        raise Refused(
-            f"There is no ModelRoad in the namespace {cluster.namespace}: name another with "
-            "--namespace, or make one: helm install glm-road helm/glm-road --set stable=v1"
-        )
+        raise Refused(_nowhere(cluster))
     if len(names) > 1:
         there = " and ".join(names)
         raise Refused(f"In {cluster.namespace} there is {there}; name one with --road.")
     return cluster, read(cluster, names[0])
+
+
+def _nowhere(cluster: "Cluster") -> str:
+    """Where a road may be instead, as far as one may ask."""
+    here = cluster.namespace
+    with suppress(Refused):
+        if not cluster.has_namespace():
+            return f"There is no namespace {here}{_elsewhere(cluster)}"
+    return f"There is no ModelRoad in the namespace {here}{_elsewhere(cluster)}"
+
+
+def _elsewhere(cluster: "Cluster") -> str:
+    try:
+        roads = cluster.roads_elsewhere()
+    except Refused:
+        return "; name another with --namespace."
+    if roads is None:
+        return ", and this cluster knows none: install helm/glm-platform first."
+    if not roads:
+        return ", nor in any other: helm install glm-road helm/glm-road makes one."
+    named = ", ".join(f"{namespace} ({name})" for namespace, name in roads)
+    return f"; there is one in {named}: name it with --namespace."
 
 
 def read(cluster: "Cluster", name: str) -> "Road":

@@ -88,6 +88,7 @@ def history(records: Sequence[Record]) -> Table:
     wide = Column("what happened", overflow="fold")
     table = _table("no", "when", "to", "version", wide, "by")
     for record in records:
+        _mark_gap(table, record.number)
         body = record.body
         to = Text(body["to"], style=COLOURS.get(body["to"], _UNDER_WAY))
         what = Text(body["message"])
@@ -97,6 +98,13 @@ def history(records: Sequence[Record]) -> Table:
     return table
 
 
+def _mark_gap(table: Table, number: int) -> None:
+    """Where records before this one are not among the rows."""
+    seen = [*table.columns[0].cells]
+    for lost in range(int(str(seen[-1])) + 1 if seen else 1, number):
+        table.add_row(str(lost), Text("missing", style="red"))
+
+
 def digests(records: Sequence[Record]) -> Table:
     """What each transition was about, as an auditor compares it."""
     names = ("modelDigest", "imageDigest", "chartVersion", "configDigest", "evaluationDigest")
@@ -104,6 +112,7 @@ def digests(records: Sequence[Record]) -> Table:
         "no", "to", "version", "model", "image", "chart", "configuration", "report", "by"
     )
     for record in records:
+        _mark_gap(table, record.number)
         body = record.body
         what = (str(body.get(name, "")).removeprefix("sha256:")[:_SHOWN] for name in names)
         table.add_row(str(record.number), body["to"], body["version"], *what, Text(body["by"]))

@@ -51,6 +51,17 @@ class Cluster:
     def road_names(self) -> Sequence[str]:
         return [each["metadata"]["name"] for each in self._rest.list(ROADS)]
 
+    def roads_elsewhere(self) -> Sequence[tuple[str, str]] | None:
+        """Namespace and name of every road; None where roads are unknown. Raises Refused."""
+        found = self._rest.everywhere(ROADS)
+        if found is None:
+            return None
+        return [(each["metadata"]["namespace"], each["metadata"]["name"]) for each in found]
+
+    def has_namespace(self) -> bool:
+        """Raises Refused where one may not ask."""
+        return self._rest.has_namespace()
+
     def road(self, name: str) -> Road | None:
         resource = self._rest.get(ROADS, name)
         return parse(resource) if resource else None
@@ -134,9 +145,12 @@ class Cluster:
 
     def records(self, road: str) -> list[Record]:
         """The whole ledger, in order; raises BrokenLedger where one was changed."""
+        return sorted(map(ledger.read, self.lines(road)), key=lambda record: record.number)
+
+    def lines(self, road: str) -> list[str]:
+        """Its records as they are kept, in no order."""
         held = self._rest.list(CONFIG_MAPS, labelSelector=f"{GROUP}/ledger={road}")
-        read = (ledger.read(_said(each, _RECORD)) for each in held)
-        return sorted(read, key=lambda record: record.number)
+        return [_said(each, _RECORD) for each in held]
 
     def append(self, road: str, record: Record) -> bool:
         name = f"{road}-ledger-{record.number:06}"

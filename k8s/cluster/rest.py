@@ -1,17 +1,16 @@
 """Objects of any kind as the API server speaks them, and its errors as ours."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
-from yaml import YAMLError
 
 from k8s.errors import Conflict, Refused, Unreachable
 from k8s.road import API_VERSION, GROUP, PLURAL
@@ -19,7 +18,7 @@ from k8s.road import API_VERSION, GROUP, PLURAL
 Json = dict[str, Any]
 
 _TIMEOUT_S: Final = 5.0
-_OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_UNTRUSTED: Final = re.compile(r"certificate verify failed: (.+?)(?: \(_ssl\.c:\d+\))?$")
 _REFUSALS: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
@@ -44,36 +43,6 @@ ROUTES: Final = Kind("/apis/gateway.networking.k8s.io/v1", "httproutes")
 ROADS: Final = Kind(f"/apis/{GROUP}/{API_VERSION}", PLURAL)
 
 
-def connect(context: str | None = None, namespace: str | None = None) -> "Rest":
-    """From inside a pod, or as kubectl does; raises Unreachable where there is no cluster.
-
-    Refused where the kubeconfig has no such context.
-    """
-    made = client.Configuration()
-    made.retries = False  # a look that failed is taken again, and soon
-    try:
-        if _OWN_NAMESPACE.exists() and context is None:
-            config.load_incluster_config(client_configuration=made)
-            own = _OWN_NAMESPACE.read_text().strip()
-        else:
-            own = _namespace_of(context)
-            config.load_kube_config(context=context, client_configuration=made)
-    except (config.ConfigException, OSError, YAMLError, TypeError, AttributeError) as error:
-        first, *_ = str(error).splitlines() or [type(error).__name__]
-        raise Unreachable(f"No cluster is configured ({first}); look at KUBECONFIG.") from error
-    return Rest(client.ApiClient(made), namespace or own)
-
-
-def _namespace_of(context: str | None) -> str:
-    contexts, active = config.list_kube_config_contexts()
-    known = {each["name"]: each for each in contexts}
-    if context is not None and context not in known:
-        raise Refused(f"No context {context} in the kubeconfig; there is {', '.join(known)}.")
-    chosen = known[context] if context else active
-    namespace: str = chosen["context"].get("namespace", "default")
-    return namespace
-
-
 class Rest:
     """One namespace of a cluster. Reads give None for what is not there."""
 
@@ -89,6 +58,16 @@ class Rest:
         found = self._call("GET", self._path(kind), query=selectors)
         items: list[Json] = found["items"] if found else []
         return items
+
+    def everywhere(self, kind: Kind) -> Sequence[Json] | None:
+        """In all namespaces; None where the server has no such kind."""
+        found = self._call("GET", f"{kind.path}/{kind.plural}", missing_ok=True)
+        items: list[Json] | None = found["items"] if found else None
+        return items
+
+    def has_namespace(self) -> bool:
+        path = f"/api/v1/namespaces/{self.namespace}"
+        return self._call("GET", path, missing_ok=True) is not None
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> Json:
         """Raises Conflict where it is there already."""
@@ -193,10 +172,16 @@ def _translated() -> Iterator[None]:
     except ApiException as error:
         if error.status:
             raise _error_of(error.status, error.body or b"") from error
-        raise Unreachable(_silence(str(error.reason).splitlines()[0])) from error
+        raise Unreachable(_unheard(str(error.reason))) from error
     except (HTTPError, OSError) as error:
-        raise Unreachable(_silence(type(error).__name__)) from error
+        raise Unreachable(_unheard(type(error).__name__)) from error
 
 
-def _silence(why: str) -> str:
-    return f"The API server does not answer ({why})."
+def _unheard(reason: str) -> str:
+    """Of the library: an error's name, then its words."""
+    if untrusted := _UNTRUSTED.search(reason):
+        return (
+            f"The API server's certificate is not one that the kubeconfig trusts ({untrusted[1]}): "
+            "look at certificate-authority there."
+        )
+    return f"The API server does not answer ({reason.splitlines()[0]})."

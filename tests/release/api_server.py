@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 Json = dict[str, Any]
+_DEPTH = 5  # slashes of what is in a namespace, at least
 NAMESPACE = "models"
 
 
@@ -28,6 +29,8 @@ class Shelf(ThreadingHTTPServer):
         self.revision = 0
         self.refusal: Json | None = None
         self.stranger = False  # whether whoever asks is one
+        self.confined = False  # to one namespace
+        self.known: set[str] = set()  # kinds of which there may be none
         self.news: list[Json] = []  # events of the next watches, after what is there
         self.watch_refusal: Json | None = None
 
@@ -61,8 +64,12 @@ class _Desk(BaseHTTPRequestHandler):
         found = self.server.objects.get(parts.path)
         if self.server.stranger:
             self._answer(401, {"message": "Unauthorized"})
+        elif self.server.confined and parts.path.count("/") < _DEPTH:
+            self._answer(403, {"message": "forbidden"})
         elif found is not None:
             self._answer(200, found)
+        elif "/namespaces" not in parts.path:
+            self._everywhere(parts.path.rsplit("/", 1)[-1])
         elif parts.path.rsplit("/", 1)[-1].endswith("s") and "/namespaces/" in parts.path:
             self._list(parts.path, parse_qs(parts.query))
         else:
@@ -80,6 +87,14 @@ class _Desk(BaseHTTPRequestHandler):
     def _in(self, path: str) -> list[Json]:
         objects = self.server.objects.items()
         return [each for place, each in objects if place.rpartition("/")[0] == path]
+
+    def _everywhere(self, kind: str) -> None:
+        objects = self.server.objects.items()
+        items = [each for place, each in objects if place.split("/")[-2] == kind]
+        if items or kind in self.server.known:
+            self._answer(200, {"items": items})
+        else:
+            self._answer(404, {"message": "not found"})
 
     def _list(self, path: str, query: dict[str, list[str]]) -> None:
         wanted = dict(each.split("=", 1) for each in query.get("labelSelector", []))

@@ -15,7 +15,7 @@ from k8s.cli import app
 from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
-from k8s.errors import Refused, Unreachable
+from k8s.errors import BrokenLedger, Refused, Unreachable
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
 from k8s.sampler import Sampler
@@ -192,10 +192,99 @@ def test_a_version_that_is_not_deployed_is_not_released(controller: Controller) 
     assert "candidate" not in told("status")["spec"]
 
 
-def test_a_namespace_without_a_road_is_named(controller: Controller) -> None:
-    refused = typed("status", "--namespace", "elsewhere").exception
-    assert isinstance(refused, Refused)
-    assert "no ModelRoad in the namespace elsewhere" in refused.message
+NAMESPACES = "/api/v1/namespaces"
+
+
+@pytest.mark.parametrize("command", ["status", "rollback", "abort"])
+def test_in_a_namespace_without_a_road_one_is_told_where_there_is_one(
+    controller: Controller, shelf: Shelf, command: str
+) -> None:
+    shelf.put(f"{NAMESPACES}/elsewhere", {"metadata": {"name": "elsewhere"}})
+    assert str(typed(command, "--namespace", "elsewhere").exception) == (
+        "There is no ModelRoad in the namespace elsewhere; there is one in models (glm): "
+        "name it with --namespace."
+    )
+    assert str(typed(command, "--namespace", "nosuchns").exception) == (
+        "There is no namespace nosuchns; there is one in models (glm): name it with --namespace."
+    )
+
+
+def test_whoever_may_not_look_elsewhere_is_told_of_nothing_there(
+    controller: Controller, shelf: Shelf
+) -> None:
+    shelf.confined = True
+    assert str(typed("abort", "--namespace", "elsewhere").exception) == (
+        "There is no ModelRoad in the namespace elsewhere; name another with --namespace."
+    )
+
+
+def test_where_there_is_no_road_at_all_one_is_told_how_to_make_it(shelf: Shelf) -> None:
+    elsewhere = ("abort", "--namespace", "elsewhere")
+    shelf.objects = {f"{NAMESPACES}/elsewhere": {}}
+    assert "install helm/glm-platform first" in str(typed(*elsewhere).exception)
+    shelf.known = {"modelroads"}
+    assert "helm install glm-road" in str(typed(*elsewhere).exception)
+
+
+def test_a_version_is_told() -> None:
+    assert typed("--version").output.startswith("kubectl glm ")
+
+
+def test_of_a_book_with_a_gap_all_is_shown_that_is_there_and_the_gap(
+    controller: Controller, shelf: Shelf
+) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    typed("abort", "--timeout", "0")
+    controller.reconcile("glm")
+    lost = next(path for path in shelf.objects if path.endswith("glm-ledger-000002"))
+    del shelf.objects[lost]
+
+    for words in ((), ("--digests",)):
+        shown = typed("history", *words)
+        assert [line.split()[:2] for line in shown.output.splitlines()[2:3]] == [["2", "missing"]]
+        assert "record 2 is missing" in str(shown.exception)
+        assert "--selector glm-serve.io/ledger=glm" in str(shown.exception)
+    exported = typed("history", "-o", "json")
+    assert [json.loads(line)["number"] for line in exported.output.splitlines()] == [1, 3]
+    assert isinstance(exported.exception, BrokenLedger)
+
+
+def test_of_a_book_in_which_a_record_was_changed_the_others_are_shown(
+    controller: Controller, shelf: Shelf
+) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    record = next(each for path, each in shelf.objects.items() if path.endswith("000001"))
+    record["data"]["record"] = record["data"]["record"].replace("has all", "had all")
+
+    shown = typed("history")
+
+    assert [line.split()[0] for line in shown.output.splitlines()] == ["no", "1", "2"]
+    assert "record 1 was changed after it was written" in str(shown.exception)
+
+
+def test_of_versions_without_digests_nothing_is_compared(
+    controller: Controller, cluster: Cluster
+) -> None:
+    cluster.wish("glm", {"versions": [{"name": "v1"}, {"name": "v2"}]}, "test")
+    assert typed("diff", "v1", "v2").output.splitlines() == [
+        "Of v1 and v2 nothing is known: no digests, no report."
+    ]
+
+
+def test_a_hold_is_told_once(controller: Controller) -> None:
+    typed("release", "v2")
+    controller.reconcile("glm")
+    typed("pause", "--reason", "lunch")
+    controller.reconcile("glm")
+    assert typed("why").output.count("lunch") == 1
+    typed("resume")
+    typed("rollback", "--timeout", "0")
+    controller.reconcile("glm")
+    told = typed("why").output
+    assert told.count("Held by hold-3") == 1
+    assert "kubectl glm resume --hold hold-3 lifts it" in told
 
 
 def test_an_error_of_use_is_a_sentence_without_a_frame() -> None:

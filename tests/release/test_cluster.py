@@ -1,9 +1,7 @@
-"""The one file that speaks to Kubernetes, over HTTP."""
+"""Objects as the API server speaks them, over HTTP."""
 
-import json
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from kubernetes import client
 
 from k8s.clocks import Clocks
-from k8s.cluster import Cluster, Rest, connect
+from k8s.cluster import Cluster, Rest
 from k8s.cluster.rest import ROADS, lines
 from k8s.controller import Controller
 from k8s.errors import BrokenLedger, Conflict, Refused, Unreachable
@@ -224,47 +222,6 @@ def test_an_api_server_that_is_gone_is_told_as_such(shelf: Shelf, cluster: Clust
     shelf.server_close()
     with pytest.raises(Unreachable):
         cluster.road("glm")
-
-
-def test_without_a_configuration_there_is_no_cluster(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
-    nowhere = f"{tmp_path}/nowhere"
-    place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
-    monkeypatch.setattr(place, nowhere)
-    with pytest.raises(Unreachable, match="No cluster"):
-        connect()
-
-
-@pytest.mark.parametrize("text", ["{", "", "[]", "contexts: 7\ncurrent-context: x"])
-def test_a_configuration_that_is_none_is_told_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
-) -> None:
-    (tmp_path / "config").write_text(text)
-    place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
-    monkeypatch.setattr(place, str(tmp_path / "config"))
-    with pytest.raises(
-        Unreachable, match=r"^No cluster is configured \(.+\); look at KUBECONFIG\.$"
-    ):
-        connect()
-
-
-def test_a_context_that_there_is_not_is_told_with_those_that_there_are(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    known = [{"name": each, "context": {"cluster": "c", "user": "u"}} for each in ("here", "there")]
-    text = {
-        "contexts": known,
-        "current-context": "here",
-        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    (tmp_path / "config").write_text(json.dumps(text))
-    place = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
-    monkeypatch.setattr(place, str(tmp_path / "config"))
-    with pytest.raises(Refused, match=r"^No context nope in .*; there is here, there\.$"):
-        connect("nope")
-    assert connect("there").namespace == "default"
 
 
 def test_a_server_of_another_tongue_does_not_answer(shelf: Shelf) -> None:
