@@ -230,5 +230,6 @@ def kept_alive(start: Callable[[], "subprocess.Popen[bytes]"]) -> Iterator[list[
         yield codes
     finally:
         stopping.set()
-        running[0].terminate()
-        thread.join(PATIENCE_S)
+        while thread.is_alive():  # another one may have been started just now
+            running[0].terminate()
+            thread.join(1)
