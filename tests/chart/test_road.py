@@ -70,6 +70,57 @@ def test_a_version_of_no_weight_stays_reachable_by_its_name() -> None:
     assert len(rules) == 3
 
 
+def installed_beside(folder: Path, other: Object, *arguments: str) -> str:
+    """What helm says to a new road in a namespace that has that one; nothing if it takes it."""
+    copy = shutil.copytree(helm.chart("glm-road"), folder / "glm-road")
+    found = {"items": [{"metadata": {"name": "glm"}, "spec": other}]}
+    (copy / "live.yaml").write_text(yaml.safe_dump(found), encoding="utf-8")
+    names = copy / "templates" / "_names.tpl"
+    looked = re.sub(r"lookup .* \"\"", '.Files.Get "live.yaml" | fromYaml', names.read_text())
+    names.write_text(looked, encoding="utf-8")
+    given = (f"--set={each}" for each in ("stable=v1", *arguments))
+    return helm.run("template", "second", str(copy), "--namespace=glm", *given).stderr
+
+
+PARENTS = {"parentRefs": [{"name": "glm"}]}
+HOSTS = {"hostnames": ["a.example", "b.example"]}
+SECTION = {"parentRefs": [{"name": "glm", "namespace": "glm", "sectionName": "http"}]}
+
+
+@pytest.mark.parametrize(
+    ("other", "arguments"),
+    [
+        (PARENTS, ("name=second",)),
+        (PARENTS, ("name=second", "hostnames={c.example}")),
+        (PARENTS | HOSTS, ("name=second",)),
+        (PARENTS | HOSTS, ("name=second", "hostnames={b.example,c.example}")),
+        (SECTION, ("name=second",)),
+        (PARENTS, ("name=second", "gateway.sectionName=http")),
+    ],
+)
+def test_a_second_road_that_a_gateway_would_not_obey_is_refused(
+    tmp_path: Path, other: Object, arguments: tuple[str, ...]
+) -> None:
+    told = installed_beside(tmp_path, other, *arguments)
+    assert "The road glm leads from the gateway glm already, for the same host names" in told
+
+
+@pytest.mark.parametrize(
+    ("other", "arguments"),
+    [
+        (PARENTS, ("name=glm",)),  # itself
+        (PARENTS, ("name=second", "gateway.name=other")),
+        (PARENTS, ("name=second", "gateway.namespace=gateways")),
+        (PARENTS | HOSTS, ("name=second", "hostnames={c.example}")),
+        (SECTION, ("name=second", "gateway.sectionName=https")),
+    ],
+)
+def test_a_second_road_of_its_own_users_is_taken(
+    tmp_path: Path, other: Object, arguments: tuple[str, ...]
+) -> None:
+    assert installed_beside(tmp_path, other, *arguments) == ""
+
+
 def upgraded(folder: Path, users: str, *arguments: str) -> str:
     """What helm says to an upgrade of a road whose users are on that version; nothing if it does.
 
