@@ -1,4 +1,4 @@
-"""What the controller sees of the cluster and does to it; `cluster.py` is the real one."""
+"""What the controller sees of the cluster and does to it; `cluster` is the real one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

@@ -135,6 +135,13 @@ class Rest:
         return self._api.call_api(*asked, _request_timeout=timeout_s)
 
 
+class Part:
+    """What of a cluster is seen through a Rest."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Whole lines, however the pieces were cut."""
     rest = b""
