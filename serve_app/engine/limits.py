@@ -48,6 +48,11 @@ class Limits:
         return min(self.long_floor_tokens, self.step_tokens // 2)
 
     @property
+    def rest(self) -> int:
+        """Tokens of chats' prompts that are read before documents share a step with them."""
+        return self.step_tokens
+
+    @property
     def reserve(self) -> int:
         """Pages the long lane leaves to others, unless a document needs nearly the whole cache."""
         return self.pages // _CHATS

@@ -1,8 +1,9 @@
 """One step: whose turn it is, and for how many tokens.
 
 Single tokens go first, whatever lane they are in. Then the long lane gets its floor, then the
-short lane all it can use, then the long lane what is left, but no more than the prompts of chats
-that are read with it. So chats never wait for a document, and a document always moves. Documents
+short lane all it can use, then the long lane what is left. In a step that reads prompts of chats
+documents rest, beyond their floor, until chats have read as many tokens as a step takes; then they
+take as many as those. So chats never wait for a document, and a document always moves. Documents
 take pages chunk by chunk, chats all of theirs at once.
 """
 
@@ -43,7 +44,7 @@ class Turns:
             self._feed_long(min(self._limits.floor, self._left), at_leisure=False)
             self._feed_short()
             if not self._grants or not self._chats_lack_pages:
-                self._feed_long(self._spare, at_leisure=True)
+                self._feed_long(self._spare(), at_leisure=True)
             self._recall()
         return self._batch()
 
@@ -106,13 +107,16 @@ class Turns:
         while self._left and (newcomer := self._next_short()) is not None:
             self._grant(newcomer, self._left)
 
-    @property
     def _spare(self) -> int:
-        """Tokens that documents may take of what is left.
+        """Tokens that documents may take of what is left; none while they rest.
 
         Beside prompts of chats no more than those take: their step becomes twice as long at most.
         """
         chats = sum(count for one, count in self._grants.items() if one.lane is Lane.SHORT)
+        if chats and self._roster.rested + chats <= self._limits.rest:
+            self._roster.rested += chats
+            return 0
+        self._roster.rested = 0
         most = self._limits.long_step_tokens - sum(self._grants.values()) + chats
         return min(self._left, most, chats or most)
 

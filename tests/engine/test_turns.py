@@ -33,7 +33,25 @@ def test_a_chat_does_not_wait_for_a_document() -> None:
     books.add(newcomer)
     batch = step(books)
     assert [(row.sequence, row.draws) for row in batch.chunks][1] == (newcomer, True)
-    assert read(batch, Lane.LONG) == books.limits.floor + 6
+    assert read(batch, Lane.LONG) == books.limits.floor
+
+
+def test_documents_rest_until_chats_have_read_a_step_then_take_as_much_as_those() -> None:
+    books = desk(step_tokens=20)
+    books.add(document(200))
+    step(books)
+    seen = []
+    for _ in range(8):
+        books.add(chat(6, most=1))
+        seen.append(read(step(books), Lane.LONG))
+    assert seen == [4, 4, 4, 10, 4, 4, 4, 10]
+
+
+def test_a_step_without_a_chats_prompt_is_a_documents_again() -> None:
+    books = desk(step_tokens=20)
+    books.add(document(200))
+    books.add(chat(6, most=2))
+    assert [read(step(books), Lane.LONG) for _ in range(2)] == [4, 19]
 
 
 def test_a_document_takes_the_whole_step_while_nobody_else_wants_it() -> None:
