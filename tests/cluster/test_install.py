@@ -17,7 +17,6 @@ pytestmark = pytest.mark.timeout(2400)  # Ray starts several times, on two cores
 STREAMS = 20
 TOKENS = 400
 HEAD = "deployment/glm-v1-head"
-HEADS = "app.kubernetes.io/component=head"
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +65,13 @@ def revision(release: Release) -> int:
     return int(release.cluster.helm("status", release.name).split("REVISION: ")[1].split()[0])
 
 
+def heads(version: str) -> str:
+    return f"app.kubernetes.io/component=head,glm-serve.io/version={version}"
+
+
 def pod(cluster: Cluster) -> Object:
     """The one that is to stay; others may still end their last answers."""
-    (found,) = pods.staying(cluster, HEADS)
+    (found,) = pods.staying(cluster, heads("v1"))
     return found
 
 
@@ -166,16 +169,16 @@ def test_a_version_of_a_wrong_digest_never_serves_and_says_why(
     with pytest.raises(Refused, match="not ready"):
         other.install(charts.nano("v2", image, model={"digest": "0" * 64}), wait_s=40)
 
-    until(lambda: "model.digest wants" in why(steady.cluster), "a pod that says so")
+    until(lambda: "model.digest wants" in why(steady.cluster, "v2"), "a pod that says so")
     with pytest.raises(Refused, match="helm uninstall glm-v2 first"):
         other.install(charts.nano("v2", image))
     steady.cluster.helm("uninstall", other.name)
 
 
-def why(cluster: Cluster) -> str:
+def why(cluster: Cluster, version: str = "v1") -> str:
     """What an operator looks at: the pods, their events, the last words of a container."""
     newest = cluster.kubectl(
-        *("get", "pods", "--selector", HEADS, "--sort-by=.metadata.creationTimestamp"),
+        *("get", "pods", "--selector", heads(version), "--sort-by=.metadata.creationTimestamp"),
         "--output=name",
     ).split()[-1]
     described = cluster.kubectl("describe", newest)
