@@ -108,6 +108,7 @@ arrivals = st.lists(
         st.integers(1, 60),  # prompt tokens
         st.integers(1, 12),  # answer tokens
         st.integers(0, 8),  # steps before it arrives
+        st.sampled_from([1, 1, 2, 4]),  # answers to it
     ),
     min_size=1,
     max_size=8,
@@ -126,7 +127,7 @@ arrivals = st.lists(
 def test_any_mix_gives_each_the_likeliest_tokens(
     *,
     precise_twins: Twins,
-    arrivals: list[tuple[int, int, int, int]],
+    arrivals: list[tuple[int, int, int, int, int]],
     page_tokens: int,
     step_tokens: int,
     kv_tokens: int,
@@ -144,9 +145,11 @@ def test_any_mix_gives_each_the_likeliest_tokens(
         ),
     )
     sequences = []
-    for text, length, count, pause in arrivals:
-        sequences.append(Sequence(prompt(text, length), count))
-        machine.scheduler.add(sequences[-1])
+    for text, length, count, pause, answers in arrivals:
+        leader = Sequence(prompt(text, length), count)
+        forks = [leader.fork(leader.choice) for _ in range(answers - 1)]
+        sequences += [leader, *forks]
+        machine.scheduler.add(leader)
         for _ in range(pause):
             machine.step()
     machine.finish()

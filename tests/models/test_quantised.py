@@ -1,5 +1,6 @@
 """Models in 4 and 8 bits answer as transformers' own do, fresh or stored, in every batch."""
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,43 @@ def test_greedy_answers_equal_those_of_transformers(
     twins = Twins(families.read(plain, wanted), families.reference(plain, wanted))
 
     check_equals_generate(twins, EngineSettings(step_tokens=step_tokens))
+
+
+@pytest.mark.parametrize("wanted", QUANTISED)
+def test_any_mix_gives_each_the_likeliest_tokens(plain: Path, wanted: Quantization) -> None:
+    """Pages, steps, places and room as chance has it; some share beginnings, some have to wait."""
+    twins = Twins(families.read(plain, wanted), families.reference(plain, wanted))
+    hits = preemptions = 0
+    for seed in range(8):
+        machine, sequences = mixed(twins, random.Random(seed))
+        for one in sequences:
+            expected = twins.likeliest(one.tokens[:-1])
+            assert answer(one) == expected[one.prompt_tokens - 1 :]
+        hits += sum(one.cached for one in sequences)
+        preemptions += machine.scheduler.totals.preemptions
+        assert machine.scheduler.blocks.available == machine.scheduler.blocks.total
+    assert hits
+    assert preemptions
+
+
+def mixed(twins: Twins, chance: random.Random) -> tuple[Machine, list[Sequence]]:
+    """Ten requests that come one after the other, of one to three answers each; all have ended."""
+    settings = EngineSettings(
+        page_tokens=chance.choice([1, 4, 16]),
+        step_tokens=chance.choice([1, 7, 40, 80]),
+        kv_tokens=chance.choice([128, 160, 240]),
+        max_running=chance.choice([2, 5, 8]),
+    )
+    machine, sequences = Machine(twins.served, settings), []
+    for _ in range(10):
+        leader = Sequence(prompt(chance.randrange(3), chance.randint(1, 60)), chance.randint(1, 30))
+        forks = [leader.fork(leader.choice) for _ in range(chance.choice([0, 0, 1, 2]))]
+        sequences += [leader, *forks]
+        machine.scheduler.add(leader)
+        for _ in range(chance.randrange(4)):
+            machine.step()
+    machine.finish()
+    return machine, sequences
 
 
 @pytest.mark.parametrize("wanted", QUANTISED)
