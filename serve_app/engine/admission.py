@@ -6,7 +6,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from serve_app.engine.answer import Branch, Speller, Transcript
+from serve_app.engine.answer import Speller
+from serve_app.engine.branch import Branch, Transcript
 from serve_app.engine.choice import Choice
 from serve_app.engine.grammar.form import Form
 from serve_app.engine.grammar.matcher import Matcher

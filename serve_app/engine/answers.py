@@ -7,8 +7,9 @@ many at once costs little more than reading one.
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from serve_app.engine.answer import Answer, Branch
+from serve_app.engine.answer import Answer
 from serve_app.engine.batch import Batch
+from serve_app.engine.branch import Branch
 from serve_app.engine.draws import Chances, Draws
 from serve_app.engine.parcels import Parcel
 from serve_app.engine.scheduler import Scheduler

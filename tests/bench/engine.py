@@ -89,6 +89,8 @@ class Ids:
 
     stopped = False
     calls = 0
+    may_stop = False
+    stopped_by = None
 
     def render(self, request: ChatRequest) -> list[int]:
         return [ord(letter) - LETTERS for letter in request.messages[0].content]
@@ -96,10 +98,11 @@ class Ids:
     def transcript(self, _: ChatRequest) -> "Ids":
         return self
 
-    def add(self, token: int) -> list[Piece]:
-        return [Text(chr(LETTERS + token))]
+    def add_all(self, tokens: Sequence[int]) -> list[Piece]:
+        return [Text("".join(chr(LETTERS + token) for token in tokens))]
 
-    end = add
+    def end(self, token: int) -> list[Piece]:
+        return self.add_all([token])
 
     def close(self) -> list[Piece]:
         return []

@@ -35,6 +35,7 @@ from serve_app.messages import (
     Structure,
     StructureKind,
     Tool,
+    ToolCall,
     ToolChoice,
     ToolMode,
     Urgency,
@@ -102,7 +103,20 @@ def sampling(chance: random.Random) -> Sampling:
 
 def handling(chance: random.Random) -> Handling:
     last = chance.choice((None, None, None, -1, 0, 5, 10**6))
-    return Handling(last, chance.choice(("", "", "salt")), chance.random() < 0.2)
+    guesses = chance.choice((None, False, True))
+    return Handling(last, chance.choice(("", "", "salt")), chance.random() < 0.2, guesses)
+
+
+def message(chance: random.Random, role: Role) -> Message:
+    """Calls and thoughts are an assistant's by right; others may have them all the same."""
+    calls = (ToolCall("c", chance.choice(("time", "<|user|>")), chance.choice(("{}", "[", ""))),)
+    return Message(
+        role,
+        chance.choice(TEXTS),
+        reasoning=chance.choice(("", "", "hm</think>", "\ud800")),
+        tool_calls=calls if chance.random() < 0.2 else (),
+        tool_call_id=chance.choice((None, "c")),
+    )
 
 
 def request(chance: random.Random, number: int) -> Request:
@@ -125,9 +139,10 @@ def request(chance: random.Random, number: int) -> Request:
             prompt=prompt, echo=chance.random() < 0.5, has_prefix=has_prefix, **common
         )
     roles = chance.choices(list(Role), k=chance.randrange(4))
-    messages = tuple(Message(role, chance.choice(TEXTS)) for role in roles)
+    messages = tuple(message(chance, role) for role in roles)
     ending = chance.choice((Ending.ANSWER, Ending.ANSWER, Ending.NOTHING, Ending.CONTINUED))
-    plain = ChatRequest(messages=messages, ending=ending, **common)
+    thinking = chance.choice((None, None, True, False))
+    plain = ChatRequest(messages=messages, ending=ending, thinking=thinking, **common)
     if chance.random() < 0.97:
         return plain
     tools = tuple(chance.sample(TOOLS, k=chance.randrange(3)))
@@ -172,7 +187,9 @@ async def knock(engine: Engine, count: int, seed: int) -> Counter[str]:
 
 def engine() -> Engine:
     """A tiny random model behind glm-nano's tokenizer."""
-    chosen = EngineSettings(kv_tokens=4 * CONTEXT, page_tokens=8, step_tokens=64)
+    chosen = EngineSettings(
+        kv_tokens=4 * CONTEXT, page_tokens=8, step_tokens=64, speculation="by_request"
+    )
     return assemble(
         model=build("glm", torch.float32, vocabulary=2048),
         tokenizer=AutoTokenizer.from_pretrained(NANO),
