@@ -17,10 +17,10 @@ from statistics import median
 
 import torch
 
-from serve_app.engine.engine import Engine
 from serve_app.loading import load_engine
 from serve_app.messages import Caller, CompletionRequest, Sampling
 from serve_app.settings import Settings
+from serve_app.versions import Engine
 
 LENGTH = 1_500
 ONE = Sampling(temperature=0.0, max_tokens=1)
