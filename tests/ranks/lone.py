@@ -1,6 +1,5 @@
-"""An engine of two ranks that names the other rank's process and stays: to be killed."""
+"""An engine of two ranks that names the other one's process, and stays while its input does."""
 
-import signal
 import sys
 from multiprocessing import active_children
 
@@ -15,7 +14,7 @@ def main() -> None:
     (other,) = active_children()
     sys.stdout.write(f"{other.pid}\n")
     sys.stdout.flush()
-    signal.pause()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def test_a_rank_that_ends_unasked_turns_the_engine_red_and_leaves_nobody_waiting
 
 def test_ranks_end_with_the_first_one_though_it_is_killed() -> None:
     command = [sys.executable, "-m", "tests.ranks.lone"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as first:
         assert first.stdout is not None
         said = (line.strip() for line in first.stdout)
         other = psutil.Process(int(next(line for line in said if line.isdecimal())))
