@@ -37,6 +37,9 @@ READINESS_PORT = 8001  # of a worker, for its kubelet
 MOVE_S = 30  # a replica has that long to come up elsewhere before the one it follows is ended
 FAREWELL_S = 10  # drains are this much longer than the longest stream, so that its end arrives
 
+# Where we begin and end Ray, a thread of Serve's that calls it after its end would start another.
+_OWN_RAY: Mapping[str, str] = {"RAY_ENABLE_AUTO_CONNECT": "0"}
+
 HAPROXY = Path(__file__).with_name("haproxy.sh")
 REAL_HAPROXY = "GLM_HAPROXY"  # names the program that our script starts
 
@@ -86,6 +89,7 @@ def chain(server: ServerSettings) -> dict[str, str]:
 def one_machine(run_folder: Path, spare_ports: Iterator[int]) -> dict[str, str]:
     """What lets several servers live on one machine: own folder, own ports, own token."""
     return {
+        **_OWN_RAY,
         **_haproxy(run_folder),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(next(spare_ports)),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(next(spare_ports)),
@@ -99,6 +103,7 @@ def one_machine(run_folder: Path, spare_ports: Iterator[int]) -> dict[str, str]:
 def one_node(run_folder: Path) -> dict[str, str]:
     """What a node of a cluster needs, alone in its pod."""
     return {
+        **_OWN_RAY,
         **_haproxy(run_folder),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(HTTP_PORTS[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(HTTP_PORTS[1]),
