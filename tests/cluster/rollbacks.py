@@ -18,8 +18,7 @@ PERMISSIVE = {"minRequests": 1, "slower": 1000, "lengthDrift": 1, "finishDrift":
 STEPS = ("evaluate", "mirror", "canary-1", "canary-10", "canary-50")
 MIDDLE_S = 1.0  # of a step: users are on it
 LIMIT_S = 1.0  # from the write to the last new request on the bad version
-LATE = 0.1  # of all rollbacks: an API server on two busy cores may stall once
-STALL_S = 5.0
+STALL_S = 5.0  # an API server on two busy cores may stall once
 
 
 def policy(step: str) -> dict[str, Any]:
@@ -110,10 +109,10 @@ def promote(stage: Stage, road: Road, version: str) -> None:
     until(lambda: stage.seen().status.stable == version, f"{version} promoted")
 
 
-def are_quick(seconds: Sequence[float]) -> bool:
-    """All but those few within the limit, and none far beyond it."""
-    late = sum(each > LIMIT_S for each in seconds)
-    return late <= max(LATE * len(seconds), 1) and max(seconds) <= STALL_S
+def are_quick_but_for_a_stall(seconds: Sequence[float]) -> bool:
+    """All but one within the limit; the fifty of `test_release_ways.py` have no such grace."""
+    *others, slowest = sorted(seconds)
+    return slowest <= STALL_S and all(each <= LIMIT_S for each in others)
 
 
 def table(done: Sequence[Rollback], users: Traffic) -> str:
