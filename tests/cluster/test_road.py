@@ -212,7 +212,7 @@ def test_another_controller_takes_over_from_one_that_was_killed(laid: Road) -> N
         second.wait()
 
 
-def test_a_rollback_in_the_middle_of_every_step_takes_a_second_but_for_one_stall(
+def test_a_rollback_amid_any_step_takes_a_second_but_for_one_stall(
     walked: Road,
 ) -> None:
     """From the wish to the weights on the route; the controller is awake all the time."""
