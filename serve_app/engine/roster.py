@@ -47,7 +47,7 @@ class Roster:
         self.running: list[Sequence] = []  # in the order in which they began
         self.totals = Totals()
         self.trust = Trust()  # in guesses: a step with some holds up all that are in it
-        self.rested = 0  # tokens of chats' prompts, planned since documents had more than a floor
+        self.rested = 0  # tokens of chats' prompts that documents stood back for since they shared
         self._arrivals = count()
 
     def load(self, sequence: Sequence) -> int:

@@ -2,9 +2,10 @@
 
 Single tokens go first, whatever lane they are in. Then the long lane gets its floor, then the
 short lane all it can use, then the long lane what is left. In a step that reads prompts of chats
-documents rest, beyond their floor, until chats have read as many tokens as a step takes; then they
-take as many as those. So chats never wait for a document, and a document always moves. Documents
-take pages chunk by chunk, chats all of theirs at once.
+documents rest, beyond their floor, until chats have read as many tokens as a step takes; then, in
+the first step where chats leave room, they take as many as those. So chats never wait for a
+document, and a document always moves. Documents take pages chunk by chunk, chats all of theirs at
+once.
 """
 
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Turns:
             self._feed_long(min(self._limits.floor, self._left), at_leisure=False)
             self._feed_short()
             if not self._grants or not self._chats_lack_pages:
-                self._feed_long(self._spare(), at_leisure=True)
+                self._let_documents_share()
             self._recall()
         return self._batch()
 
@@ -107,18 +108,20 @@ class Turns:
         while self._left and (newcomer := self._next_short()) is not None:
             self._grant(newcomer, self._left)
 
-    def _spare(self) -> int:
-        """Tokens that documents may take of what is left; none while they rest.
+    def _let_documents_share(self) -> None:
+        """Give documents what is left, unless they rest.
 
         Beside prompts of chats no more than those take: their step becomes twice as long at most.
         """
+        if not self._long and not any(self._reads(one) for one in self._roster.running):
+            return
         chats = sum(count for one, count in self._grants.items() if one.lane is Lane.SHORT)
-        if chats and self._roster.rested + chats <= self._limits.rest:
-            self._roster.rested += chats
-            return 0
-        self._roster.rested = 0
+        self._roster.rested += chats
+        if chats and self._roster.rested <= self._limits.rest:
+            return
         most = self._limits.long_step_tokens - sum(self._grants.values()) + chats
-        return min(self._left, most, chats or most)
+        if self._feed_long(min(self._left, most, chats or most), at_leisure=True):
+            self._roster.rested = 0
 
     @property
     def _chats_lack_pages(self) -> bool:
@@ -156,13 +159,15 @@ class Turns:
         self._begun.append(fork)
         return fork
 
-    def _feed_long(self, most: int, *, at_leisure: bool) -> None:
+    def _feed_long(self, most: int, *, at_leisure: bool) -> int:
         """Let documents compute up to `most` tokens together, the fairest turn first."""
-        while most > 0:
-            granted = next(filter(None, self._move_long(most, at_leisure=at_leisure)), 0)
+        fed = 0
+        while fed < most:
+            granted = next(filter(None, self._move_long(most - fed, at_leisure=at_leisure)), 0)
             if not granted:
-                return
-            most -= granted
+                break
+            fed += granted
+        return fed
 
     def _move_long(self, most: int, *, at_leisure: bool) -> Iterator[int]:
         """Grant to one document after the other what its pages allow."""

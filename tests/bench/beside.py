@@ -2,14 +2,16 @@
 
 Costs of a step are those of docs/performance.md: one H200, GLM-4-9B's shape. Nothing is computed.
 
-Chats come by chance; ten runs are told as one.
+Chats come by chance; ten runs are told as one. Evenly: one as often, each as long after the last.
 
-usage: python -m tests.bench.beside [seconds between two chats,...]
+usage: python -m tests.bench.beside [--evenly] [seconds between two chats,...]
 """
 
 import random
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from serve_app.engine.batch import Batch
 from serve_app.engine.draws import Draws
@@ -48,18 +50,19 @@ class Seen:
     longest: float = 0.0
 
 
-def run(between_s: float, seed: int) -> Seen:
+def run(between_s: float, seed: int, *, evenly: bool) -> Seen:
     dice, seen, clock = random.Random(seed), Seen(), 0.0
+    gaps = repeat(between_s) if evenly else _by_chance(dice, between_s)
     books = Scheduler(_limits())
     document = Sequence([1] * DOCUMENT, 1)
     books.add(document)
-    come, waiting = dice.expovariate(1 / between_s), {}
+    come, waiting = next(gaps), {}
     while not document.finished:
         while come <= clock:
             chat = Sequence([dice.randrange(10, 150_000) for _ in range(CHAT)], ANSWER)
             books.add(chat)
             waiting[chat] = come
-            come += dice.expovariate(1 / between_s)
+            come += next(gaps)
         batch = books.schedule()
         seconds = cost_s(batch)
         clock += seconds
@@ -72,17 +75,23 @@ def run(between_s: float, seed: int) -> Seen:
     return seen
 
 
+def _by_chance(dice: random.Random, between_s: float) -> Iterator[float]:
+    while True:
+        yield dice.expovariate(1 / between_s)
+
+
 def _limits() -> Limits:
     wide = {"page_tokens": 64, "kv_tokens": 3 * 131_072, "step_tokens": 8192, "max_running": 64}
     return Limits.of(EngineSettings(**wide, max_waiting=4096, max_waiting_tokens=10**7))
 
 
 def main() -> None:
-    given = [float(each) for each in sys.argv[1].split(",")] if sys.argv[1:] else BETWEEN_S
+    evenly, said = "--evenly" in sys.argv, [one for one in sys.argv[1:] if one != "--evenly"]
+    given = [float(each) for each in said[0].split(",")] if said else BETWEEN_S
     print("| seconds between chats | document, s | first token p50 / p99, ms | bound, ms |")
     print("| --- | --- | --- | --- |")
     for between_s in given:
-        runs = [run(between_s, seed) for seed in range(RUNS)]
+        runs = [run(between_s, seed, evenly=evenly) for seed in range(RUNS)]
         firsts = sorted(first for seen in runs for first in seen.firsts)
         told = " / ".join(f"{1e3 * firsts[int(part * len(firsts))]:.0f}" for part in (0.5, 0.99))
         document = sum(seen.document for seen in runs) / RUNS

@@ -47,6 +47,28 @@ def test_documents_rest_until_chats_have_read_a_step_then_take_as_much_as_those(
     assert seen == [4, 4, 4, 10, 4, 4, 4, 10]
 
 
+def test_documents_that_full_steps_kept_from_sharing_share_the_next_one_with_room() -> None:
+    books = desk(step_tokens=20)
+    books.add(document(200))
+    step(books)
+    seen = []
+    for chats in ((8, 8), (8, 8), (6,), (6,)):
+        for length in chats:
+            books.add(chat(length, most=1))
+        seen.append(read(step(books), Lane.LONG))
+    assert seen == [4, 4, 10, 4]
+
+
+def test_a_document_does_not_profit_from_chats_that_were_read_before_it_came() -> None:
+    books = desk(step_tokens=20)
+    for _ in range(3):
+        books.add(chat(6, most=1))
+        step(books)
+    books.add(document(200))
+    books.add(chat(6, most=1))
+    assert read(step(books), Lane.LONG) == 4
+
+
 def test_a_step_without_a_chats_prompt_is_a_documents_again() -> None:
     books = desk(step_tokens=20)
     books.add(document(200))
