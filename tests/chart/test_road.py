@@ -91,8 +91,7 @@ SECTION = {"parentRefs": [{"name": "glm", "namespace": "glm", "sectionName": "ht
     ("other", "arguments"),
     [
         (PARENTS, ("name=second",)),
-        (PARENTS, ("name=second", "hostnames={c.example}")),
-        (PARENTS | HOSTS, ("name=second",)),
+        (PARENTS, ("name=second", "hostnames=null")),
         (PARENTS | HOSTS, ("name=second", "hostnames={b.example,c.example}")),
         (SECTION, ("name=second",)),
         (PARENTS, ("name=second", "gateway.sectionName=http")),
@@ -111,6 +110,9 @@ def test_a_second_road_that_a_gateway_would_not_obey_is_refused(
         (PARENTS, ("name=glm",)),  # itself
         (PARENTS, ("name=second", "gateway.name=other")),
         (PARENTS, ("name=second", "gateway.namespace=gateways")),
+        (PARENTS, ("name=second", "hostnames={c.example}")),  # a named host goes first
+        (PARENTS | HOSTS, ("name=second",)),  # what those hosts leave
+        (PARENTS | HOSTS, ("name=second", "hostnames=null")),
         (PARENTS | HOSTS, ("name=second", "hostnames={c.example}")),
         (SECTION, ("name=second", "gateway.sectionName=https")),
     ],

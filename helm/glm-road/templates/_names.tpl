@@ -36,7 +36,8 @@ hostnames:
 {{- end }}
 
 {{/* Of two routes alike a gateway obeys the older one: the younger road's status would say what no user
-     meets. Roads of other namespaces are not looked for: who installs may have no rights there. */}}
+     meets. A route that names a host goes before one that names none. Roads of other namespaces are
+     not looked for: who installs may have no rights there. */}}
 {{- define "glm-road.checkAlone" -}}
 {{- if .Release.IsInstall }}
 {{- $gateway := .Values.gateway }}
@@ -44,12 +45,12 @@ hostnames:
 {{- range (lookup "glm-serve.io/v1alpha1" "ModelRoad" .Release.Namespace "").items }}
 {{- $other := .metadata.name }}
 {{- $theirs := .spec.hostnames | default list }}
-{{- $apart := and $theirs $.Values.hostnames }}
-{{- range $theirs }}{{ if has . $.Values.hostnames }}{{ $apart = false }}{{ end }}{{ end }}
+{{- $alike := not (or $theirs $.Values.hostnames) }}
+{{- range $theirs }}{{ if has . ($.Values.hostnames | default list) }}{{ $alike = true }}{{ end }}{{ end }}
 {{- range .spec.parentRefs }}
 {{- $same := and (eq .name $gateway.name) (eq (.namespace | default $home) ($gateway.namespace | default $home)) }}
 {{- $listener := or (not .sectionName) (not $gateway.sectionName) (eq (.sectionName | default "") $gateway.sectionName) }}
-{{- if and $same $listener (not $apart) (ne $other $.Values.name) }}
+{{- if and $same $listener $alike (ne $other $.Values.name) }}
 {{- fail (printf "The road %s leads from the gateway %s already, for the same host names, and the gateway would obey that one alone: give this one hostnames or gateway.sectionName of its own, or upgrade the other." $other $gateway.name) }}
 {{- end }}
 {{- end }}
