@@ -22,10 +22,11 @@
 {{- include "glm-platform.checkOwnNames" . }}
 {{- end }}
 
-{{/* A list of what it is called, the value, its form and what that means. */}}
+{{/* A list of what it is called, the value, its form and what that means. A value taken away by null is empty. */}}
 {{- define "glm-platform.form" -}}
-{{- if not (regexMatch (index . 2) (index . 1)) }}
-{{- fail (printf "%s must be %s; it is %s." (index . 0) (index . 3) (index . 1 | default "empty")) }}
+{{- $value := index . 1 | default "" }}
+{{- if not (regexMatch (index . 2) $value) }}
+{{- fail (printf "%s must be %s; it is %s." (index . 0) (index . 3) ($value | default "empty")) }}
 {{- end }}
 {{- end }}
 
