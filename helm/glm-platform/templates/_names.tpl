@@ -48,10 +48,10 @@ app.kubernetes.io/component: {{ .component }}
 {{- if or (eq $install "always") (and (eq $install "auto") (.Capabilities.APIVersions.Has "gateway.envoyproxy.io/v1alpha1/BackendTrafficPolicy")) }}yes{{ end }}
 {{- end }}
 
-{{/* The API server has no pods: it is told by its ports alone. */}}
+{{/* The API server has no pods: it is told by its ports alone. Without any the rule would be for all. */}}
 {{- define "glm-platform.apiEgress" -}}
 - ports:
-    {{- range .Values.networkPolicies.apiPorts }}
+    {{- range .Values.networkPolicies.apiPorts | default (list 443 6443) }}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
 {{- end }}
