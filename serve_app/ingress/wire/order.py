@@ -79,17 +79,16 @@ def urgency(fields: OrderFields, envelope: Envelope) -> Urgency:
 
 def travel(fields: OrderFields, *, stream: bool, tells_thoughts: bool = True) -> Travel:
     """Raises InvalidRequest if there are options for a stream and no stream."""
-    options = fields.stream_options
-    if options is not None and not stream:
+    if fields.stream_options is not None and not stream:
         raise InvalidRequest(
             "'stream_options' needs 'stream': true; set it or leave the options out.",
             "stream_options",
         )
-    tells_usage = options is not None and options.include_usage
+    options = fields.stream_options or StreamOptions()
     return Travel(
         stream=stream,
-        tells_usage=tells_usage,
-        counts_on=tells_usage and options is not None and options.continuous_usage_stats,
+        tells_usage=options.include_usage,
+        counts_on=options.include_usage and options.continuous_usage_stats,
         tells_thoughts=tells_thoughts,
         names_ids=fields.return_tokens_as_token_ids,
     )
