@@ -76,6 +76,15 @@ async def test_what_was_refused_may_be_tried_again(grammars: Grammars) -> None:
     assert not grammars._known
 
 
+async def test_whoever_shares_a_refusal_is_told_the_field_that_it_sent(grammars: Grammars) -> None:
+    fields = ["response_format", "structured_outputs.json"]
+    wrong = [
+        Form(Structure(StructureKind.JSON_SCHEMA, '{"enum": []}', param=field)) for field in fields
+    ]
+    refusals = await asyncio.gather(*map(grammars.compile, wrong), return_exceptions=True)
+    assert [getattr(refusal, "param", None) for refusal in refusals] == fields
+
+
 async def test_a_form_that_binds_nothing_has_no_matcher(grammars: Grammars) -> None:
     assert await grammars.compile(Form(tools=(Tool("now"),))) is None
 

@@ -16,7 +16,7 @@ from serve_app.engine.grammar.language import language
 from serve_app.engine.grammar.limits import LIMITS
 from serve_app.engine.grammar.matcher import GuidedMatcher, Matcher
 from serve_app.engine.grammar.prover import Prover
-from serve_app.engine.grammar.refusal import blame, noun, refused
+from serve_app.engine.grammar.refusal import addressed, blame, noun, refused
 from serve_app.errors import EngineFailed, InvalidRequest, Overloaded
 
 _REMEMBERED = 128  # grammars
@@ -47,8 +47,11 @@ class Grammars:
         """
         if not form.binding:
             return None
-        self._check_size(form)
-        first = await _made(self._flight(form))
+        try:
+            self._check_size(form)
+            first = await _made(self._flight(form))
+        except InvalidRequest as refusal:
+            raise addressed(refusal, form) from None
         with self._lock:
             return first.fork()
 

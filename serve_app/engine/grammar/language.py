@@ -16,7 +16,7 @@ from serve_app.messages import StructureKind
 def language(form: Form, hold: Hold = Hold.CLOSE) -> str:
     """A grammar for llguidance; demanded calls of tools that are not strict are held so closely.
 
-    Raises InvalidRequest with what to change.
+    Raises InvalidRequest with what to change; a structure's field is not told.
     """
     with _blaming(blame(form)):
         answer = "\n".join(_answer(form, hold))
@@ -55,8 +55,8 @@ def _start(opening: Opening) -> str:
 
 
 @contextmanager
-def _blaming(field: str) -> Iterator[None]:
+def _blaming(field: str | None) -> Iterator[None]:
     try:
         yield
     except Unenforceable as refusal:
-        raise InvalidRequest(str(refusal), f"{field}{refusal.place}") from None
+        raise InvalidRequest(str(refusal), field and f"{field}{refusal.place}") from None

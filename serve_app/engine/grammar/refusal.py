@@ -43,14 +43,21 @@ def refused(complaint: str, form: Form) -> InvalidRequest:
     reason = complaint.partition(_QUOTE)[0]
     tool, path = place(reason, form)
     at = f" (at {path})" if path else ""
-    return InvalidRequest(f"{_sentence(reason, form)}{at}.", f"{blame(form)}{tool}")
+    return InvalidRequest(
+        f"{_sentence(reason, form)}{at}.", f"tools{tool}" if tool else blame(form)
+    )
 
 
-def blame(form: Form) -> str:
-    """The field that is most likely at fault."""
-    if not form.structure or form.must_call:
-        return "tools"
-    return form.structure.param
+def blame(form: Form) -> str | None:
+    """The field that is most likely at fault; None: the structure, wherever its sender put it."""
+    return "tools" if not form.structure or form.must_call else None
+
+
+def addressed(refusal: InvalidRequest, form: Form) -> InvalidRequest:
+    """The same, to one of those who sent equal forms: with the field where it put the structure."""
+    if refusal.param is None and form.structure:
+        return InvalidRequest(refusal.message, form.structure.param)
+    return refusal
 
 
 def noun(form: Form) -> str:
