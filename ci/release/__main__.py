@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -113,24 +113,35 @@ def settle(
 def keep(*, timeout: Timeout = "20m") -> None:
     """Make pods follow roles: warm ones stay, cold ones are suspended, retired ones go.
 
-    Warm ones hold as many replicas as the policy says, or more by their own values.
+    Warm ones hold as many replicas as the policy says, or more by their own values. One that
+    cannot keeps none of the others from following.
     """
     cluster, road = find(None, None, None)
     pods = _pods(road)
-    acts: dict[str, Callable[[str, int], None]] = {  # to wait takes long, so that comes last
-        "remove": lambda version, _: charts.uninstall(version),
-        "suspend": lambda version, _: charts.suspend(version),
-        "wake": lambda version, replicas: charts.wake(version, timeout, replicas),
-        "resize": lambda version, replicas: charts.resize(version, timeout, replicas),
-    }
     plan = retention.plan(road, pods)
-    for kind, act_on in acts.items():
+
+    def still(kind: str) -> Iterator[tuple[str, int]]:
+        """Those of the plan whom no rollback has chosen meanwhile, and their replicas."""
         for version in getattr(plan, kind):
             now = read(cluster, road.name)
-            if version in getattr(retention.plan(now, pods), kind):  # a rollback may have come
-                act_on(version, retention.replicas_of(now, version))
+            if version in getattr(retention.plan(now, pods), kind):
+                yield version, retention.replicas_of(now, version)
+
+    for version, _ in still("remove"):
+        charts.uninstall(version)
+    for version, _ in still("suspend"):
+        charts.suspend(version)
     _forget(plan.forget)
+    broken = []
+    for kind, grow in (("wake", _wake), ("resize", _resize)):  # to wait takes long
+        for version, replicas in still(kind):
+            try:
+                grow(cluster, version, timeout, replicas)
+            except Refused as error:
+                broken.append(error.message)
     typer.echo(f"{road.name}: {plan}")
+    if broken:
+        raise Refused(f"Pods do not follow there: {', and '.join(broken)}.")
 
 
 def _pods(road: Road) -> dict[str, Pods]:
@@ -189,13 +200,26 @@ def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout
     go_home(cluster, road, wish, patience_s, Output.TEXT, waited_s=time.monotonic() - asked)
 
 
-def _wake(cluster: Cluster, version: str, timeout: str) -> None:
-    """Raises Refused; Helm's own words are in the log, and say little of pods."""
+def _wake(cluster: Cluster, version: str, timeout: str, kept: int = 0) -> None:
+    """Raises Refused."""
+    with _named(cluster, version, "did not wake"):
+        charts.wake(version, timeout, kept)
+
+
+def _resize(cluster: Cluster, version: str, timeout: str, kept: int) -> None:
+    """Raises Refused."""
+    with _named(cluster, version, "does not hold its replicas"):
+        charts.resize(version, timeout, kept)
+
+
+@contextmanager
+def _named(cluster: Cluster, version: str, what: str) -> Iterator[None]:
+    """Raises Refused where Helm fails: its own words are in the log, and say little of pods."""
     try:
-        charts.wake(version, timeout)
+        yield
     except typer.Exit:
-        told = [f"{version} did not wake"]
-        with suppress(Unreachable):
+        told = [f"{version} {what}"]
+        with suppress(Unreachable, Refused):
             told += cluster.troubles(version)
         raise Refused("; ".join(told)) from None
 

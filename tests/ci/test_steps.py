@@ -22,7 +22,7 @@ from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
 from k8s.errors import Refused, Unreachable
-from k8s.road import Phase, Road, Role, Stable, Weight
+from k8s.road import Phase, Road, Role, Stable, VersionState, Weight
 from k8s.sampler import Sampler
 from tests.ci.conftest import Calls
 from tests.ci.gitlab import ROOT
@@ -287,7 +287,7 @@ def test_a_rollback_is_asked_for_before_its_version_is_woken(
     programs(helm={"list": releases("v1", "v2"), "get values": '{"suspended": true}'})
     assert role_of(looked(former), "v1") is Role.COLD
 
-    def wake(version: str, _timeout: str) -> None:
+    def wake(version: str, *_: object) -> None:
         """Retention may look as long as that takes; then pods answer."""
         road = looked(former)
         assert (road.status.stable, role_of(road, version)) == ("v2", Role.WARM)
@@ -312,7 +312,7 @@ def test_whoever_asks_otherwise_while_a_version_is_woken_is_not_overruled(
     programs(helm={"list": releases("v1", "v2"), "get values": '{"suspended": true}'})
     looked(former)
 
-    def wake(_version: str, _timeout: str) -> None:
+    def wake(*_: object) -> None:
         cluster.wish("glm", {"rollbackTo": None}, "test")
 
     monkeypatch.setattr("ci.release.charts.wake", wake)
@@ -477,6 +477,54 @@ def test_a_cold_version_that_would_not_come_back_is_named_and_sleeps_again(
     assert isinstance(refused.exception, Refused)
     assert "v1 was not warm" in refused.exception.message
     assert suspensions(calls) == [*AWOKEN, "--set=suspended=true"]
+
+
+@pytest.fixture
+def crowded(adopted: Controller, cluster: Cluster) -> Road:  # noqa: F811
+    """Beside v1: two warm ones with too few replicas, one without pods, a retired one."""
+    roles = {"v1": Role.STABLE, "v2": Role.WARM, "v3": Role.WARM, "v4": Role.WARM}
+    roles |= {"v5": Role.RETIRED}
+    policy = {"policy": {"warmReplicas": 3}}
+    road = cluster.wish("glm", {"versions": [{"name": each} for each in roles], **policy}, "test")
+    states = (VersionState(name=each, role=roles[each], weight=0, ready=0) for each in roles)
+    return cluster.write_status(road, replace(road.status, versions=tuple(states)))
+
+
+def refused_permission(*_: object) -> None:
+    raise Refused("pods is forbidden")
+
+
+@pytest.mark.parametrize("failing", ["wake", "resize"])
+def test_a_version_that_cannot_follow_keeps_no_other_from_it_and_is_named(
+    crowded: Road,
+    cluster: Cluster,  # noqa: F811
+    programs: Callable[..., Calls],
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+) -> None:
+    """Though nobody may read its pods."""
+    names = [each.name for each in crowded.spec.versions]
+    asleep = {"get values glm-v4": '{"suspended": true}'}
+    calls = programs(helm={"list": releases(*names), **asleep, "get": "{}"})
+    tried = []
+
+    def fail(version: str, *_: object) -> None:
+        tried.append(version)
+        raise typer.Exit(1)
+
+    monkeypatch.setattr(f"ci.release.charts.{failing}", fail)
+    monkeypatch.setattr(Cluster, "troubles", refused_permission)
+
+    refused = step("keep")
+
+    assert isinstance(refused.exception, Refused)
+    assert all(version in refused.exception.message for version in tried)
+    done = {call[2] for call in calls() if call[1] in {"upgrade", "uninstall"}}
+    assert {"wake": ["v4"], "resize": ["v2", "v3"]}[failing] == tried
+    assert done == {"glm-v2", "glm-v3", "glm-v4", "glm-v5"} - {f"glm-{each}" for each in tried}
+    road = cluster.road("glm")
+    assert road is not None
+    assert road.spec.version("v5") is None
 
 
 @pytest.mark.parametrize("words", [VERIFY, ("rollback", "v1")])
