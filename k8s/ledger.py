@@ -53,6 +53,8 @@ def read(line: str) -> Record:
         record = Record(plain["number"], plain["previous"], plain["body"])
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenLedger("a record of the ledger cannot be read") from error
+    if type(record.number) is not int:  # a bool is none
+        raise BrokenLedger(f"a record of the ledger has no number but {record.number!r}")
     if plain.get("hash") != record.hash:
         raise BrokenLedger(f"record {record.number} was changed after it was written")
     return record

@@ -43,7 +43,7 @@ def find(name: str | None, namespace: str | None, context: str | None) -> "tuple
     from k8s.cluster import Cluster, connect
 
     cluster = Cluster(connect(context, namespace))
-    names = [name] if name else cluster.road_names()
+    names = [name] if name else cluster.road_names(unknown_ok=True)
     if not names:
         raise Refused(_nowhere(cluster))
     if len(names) > 1:
@@ -67,7 +67,7 @@ def _elsewhere(cluster: "Cluster") -> str:
     except Refused:
         return "; name another with --namespace."
     if roads is None:
-        return ", and this cluster knows none: install helm/glm-platform first."
+        return ", and this cluster knows no ModelRoad: install helm/glm-platform first."
     if not roads:
         return ", nor in any other: helm install glm-road helm/glm-road makes one."
     named = ", ".join(f"{namespace} ({name})" for namespace, name in roads)
@@ -78,7 +78,10 @@ def read(cluster: "Cluster", name: str) -> "Road":
     """As it is now."""
     road = cluster.road(name)
     if road is None:
-        there = ", ".join(cluster.road_names()) or "none"
+        names = cluster.road_names(unknown_ok=True)
+        if not names:
+            raise Refused(_nowhere(cluster))
+        there = ", ".join(names)
         raise Refused(f"No road {name} in the namespace {cluster.namespace}; there is {there}.")
     return road
 

@@ -1,6 +1,6 @@
 """What commands print for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
@@ -87,8 +87,8 @@ def history(records: Sequence[Record]) -> Table:
     """The ledger, newest last."""
     wide = Column("what happened", overflow="fold")
     table = _table("no", "when", "to", "version", wide, "by")
-    for record in records:
-        _mark_gap(table, record.number)
+    for lost, record in _with_gaps(records):
+        _mark(table, lost)
         body = record.body
         to = Text(body["to"], style=COLOURS.get(body["to"], _UNDER_WAY))
         what = Text(body["message"])
@@ -98,11 +98,19 @@ def history(records: Sequence[Record]) -> Table:
     return table
 
 
-def _mark_gap(table: Table, number: int) -> None:
-    """Where records before this one are not among the rows."""
-    seen = [*table.columns[0].cells]
-    for lost in range(int(str(seen[-1])) + 1 if seen else 1, number):
-        table.add_row(str(lost), Text("missing", style="red"))
+def _with_gaps(records: Sequence[Record]) -> Iterator[tuple[range, Record]]:
+    """Each with the numbers that are missing before it."""
+    before = 0
+    for record in records:
+        yield range(before + 1, record.number), record
+        before = record.number
+
+
+def _mark(table: Table, lost: range) -> None:
+    """One row, however many they are: a forged number may be as great as it likes."""
+    if lost:
+        numbers = "\u2013".join(map(str, dict.fromkeys((lost[0], lost[-1]))))
+        table.add_row(numbers, Text("missing", style="red"))
 
 
 def digests(records: Sequence[Record]) -> Table:
@@ -111,8 +119,8 @@ def digests(records: Sequence[Record]) -> Table:
     table = _table(
         "no", "to", "version", "model", "image", "chart", "configuration", "report", "by"
     )
-    for record in records:
-        _mark_gap(table, record.number)
+    for lost, record in _with_gaps(records):
+        _mark(table, lost)
         body = record.body
         what = (str(body.get(name, "")).removeprefix("sha256:")[:_SHOWN] for name in names)
         table.add_row(str(record.number), body["to"], body["version"], *what, Text(body["by"]))

@@ -26,8 +26,10 @@ class Cluster(Versions, Papers, Events, Leases):
     def namespace(self) -> str:
         return self._rest.namespace
 
-    def road_names(self) -> Sequence[str]:
-        return [each["metadata"]["name"] for each in self._rest.list(ROADS)]
+    def road_names(self, *, unknown_ok: bool = False) -> Sequence[str]:
+        """Raises Refused where the server knows no roads, unless that is as good as none."""
+        roads = self._rest.list(ROADS, missing_ok=unknown_ok)
+        return [each["metadata"]["name"] for each in roads]
 
     def roads_elsewhere(self) -> Sequence[tuple[str, str]] | None:
         """Namespace and name of every road; None where roads are unknown. Raises Refused."""

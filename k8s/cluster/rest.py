@@ -18,7 +18,8 @@ from k8s.road import API_VERSION, GROUP, PLURAL
 Json = dict[str, Any]
 
 _TIMEOUT_S: Final = 5.0
-_UNTRUSTED: Final = re.compile(r"certificate verify failed: (.+?)(?: \(_ssl\.c:\d+\))?$")
+_BAD: Final = re.compile(r"certificate verify failed: (.+?)(?: \(_ssl\.c:\d+\))?$")
+_UNTRUSTED: Final = re.compile(r"self.signed|unable to get")
 _REFUSALS: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
@@ -53,9 +54,13 @@ class Rest:
     def get(self, kind: Kind, name: str) -> Json | None:
         return self._call("GET", self._path(kind, name), missing_ok=True)
 
-    def list(self, kind: Kind, **selectors: str) -> Sequence[Json]:
-        """Selectors as in the API: `labelSelector`, `fieldSelector`."""
-        found = self._call("GET", self._path(kind), query=selectors)
+    def list(self, kind: Kind, *, missing_ok: bool = False, **selectors: str) -> Sequence[Json]:
+        """Selectors as in the API: `labelSelector`, `fieldSelector`.
+
+        Raises Refused where the server has no such kind, unless that is as good as none.
+        """
+        path = self._path(kind)
+        found = self._call("GET", path, query=selectors, missing_ok=missing_ok)
         items: list[Json] = found["items"] if found else []
         return items
 
@@ -186,9 +191,8 @@ def _translated() -> Iterator[None]:
 
 def _unheard(reason: str) -> str:
     """Of the library: an error's name, then its words."""
-    if untrusted := _UNTRUSTED.search(reason):
-        return (
-            f"The API server's certificate is not one that the kubeconfig trusts ({untrusted[1]}): "
-            "look at certificate-authority there."
-        )
+    if bad := _BAD.search(reason):
+        known = _UNTRUSTED.search(bad[1])
+        hint = ": compare certificate-authority in the kubeconfig" if known else ""
+        return f"The API server's certificate is refused ({bad[1]}){hint}."
     return f"The API server does not answer ({reason.splitlines()[0]})."

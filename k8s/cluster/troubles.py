@@ -9,8 +9,13 @@ _STARTING: Final = {"ContainerCreating", "PodInitializing"}
 
 
 def troubles_of(pod: Json) -> Iterator[str]:
-    """No room for it, an image that does not come, a container that ends; nothing if it starts."""
+    """No room for it, an image that does not come, a container that ends, a node that drove it out.
+
+    Nothing if it starts or runs, whatever ended before.
+    """
     status = pod.get("status") or {}
+    if status.get("phase") == "Failed" and status.get("reason"):  # Evicted, NodeLost: of the pod
+        yield ": ".join(filter(None, (status["reason"], status.get("message"))))
     for each in status.get("conditions") or ():
         if (each.get("type"), each.get("status")) == ("PodScheduled", "False"):
             yield each.get("message") or "no node takes it"
@@ -21,6 +26,8 @@ def troubles_of(pod: Json) -> Iterator[str]:
 
 def _of_container(container: Json) -> Iterator[str]:
     name, state = container.get("name", ""), container.get("state") or {}
+    if "running" in state:
+        return
     waiting = state.get("waiting") or {}
     before = container.get("lastState") or {}
     ended = state.get("terminated") or before.get("terminated") or {}

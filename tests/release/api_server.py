@@ -30,7 +30,7 @@ class Shelf(ThreadingHTTPServer):
         self.refusal: Json | None = None
         self.stranger = False  # whether whoever asks is one
         self.confined = False  # to one namespace
-        self.known: set[str] = set()  # kinds of which there may be none
+        self.known: set[str] = set()  # kinds beside KINDS of which there may be none
         self.news: list[Json] = []  # events of the next watches, after what is there
         self.watch_refusal: Json | None = None
 
@@ -103,7 +103,9 @@ class _Desk(BaseHTTPRequestHandler):
             for each in self._in(path)
             if wanted.items() <= each["metadata"].get("labels", {}).items()
         ]
-        if not items and path.rsplit("/", 1)[-1] not in KINDS:
+        kind = path.rsplit("/", 1)[-1]
+        known = any(place.split("/")[-2] == kind for place in self.server.objects)
+        if not known and kind not in KINDS | self.server.known:
             self._answer(404, {"message": "not found"})
         else:
             self._answer(200, {"items": items})
@@ -163,7 +165,6 @@ class _Desk(BaseHTTPRequestHandler):
 
 KINDS = {
     "services", "pods", "configmaps", "events", "leases", "endpointslices", "httproutes",
-    "modelroads",
 }  # fmt: skip
 
 

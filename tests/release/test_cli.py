@@ -16,6 +16,7 @@ from k8s.clocks import Clocks
 from k8s.cluster import Cluster
 from k8s.controller import Controller
 from k8s.errors import BrokenLedger, Refused, Unreachable
+from k8s.ledger import read
 from k8s.reports import Summary
 from k8s.road import Outcome, Verdict
 from k8s.sampler import Sampler
@@ -218,10 +219,14 @@ def test_whoever_may_not_look_elsewhere_is_told_of_nothing_there(
     )
 
 
-def test_where_there_is_no_road_at_all_one_is_told_how_to_make_it(shelf: Shelf) -> None:
-    elsewhere = ("abort", "--namespace", "elsewhere")
+@pytest.mark.parametrize("named", [(), ("--road", "glm")])
+def test_where_there_is_no_road_at_all_one_is_told_how_to_make_it(
+    shelf: Shelf, named: tuple[str, ...]
+) -> None:
+    elsewhere = ("abort", "--namespace", "elsewhere", *named)
     shelf.objects = {f"{NAMESPACES}/elsewhere": {}}
-    assert "install helm/glm-platform first" in str(typed(*elsewhere).exception)
+    told = "this cluster knows no ModelRoad: install helm/glm-platform first"
+    assert told in str(typed(*elsewhere).exception)
     shelf.known = {"modelroads"}
     assert "helm install glm-road" in str(typed(*elsewhere).exception)
 
@@ -248,6 +253,24 @@ def test_of_a_book_with_a_gap_all_is_shown_that_is_there_and_the_gap(
     exported = typed("history", "-o", "json")
     assert [json.loads(line)["number"] for line in exported.output.splitlines()] == [1, 3]
     assert isinstance(exported.exception, BrokenLedger)
+
+
+@pytest.mark.parametrize("words", [(), ("--digests",)])
+def test_a_gap_is_one_row_however_great_the_number_after_it(
+    controller: Controller, shelf: Shelf, words: tuple[str, ...]
+) -> None:
+    """Whoever may write ConfigMaps may forge one whose hash is right."""
+    controller.reconcile("glm")
+    kept = next(each for path, each in shelf.objects.items() if path.endswith("000001"))
+    forged = replace(read(kept["data"]["record"]), number=10**9)
+    kept["data"]["record"] = forged.line()
+
+    shown = typed("history", *words)
+
+    rows = [line.split()[:2] for line in shown.output.splitlines()[1:3]]
+    assert rows[0] == ["1\u2013999999999", "missing"]
+    assert rows[1][0] == "1000000000"
+    assert "record 1 is missing" in str(shown.exception)
 
 
 def test_of_a_book_in_which_a_record_was_changed_the_others_are_shown(

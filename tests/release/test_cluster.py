@@ -88,6 +88,8 @@ CRASHING = {
 }
 PULLING = {"name": "glm", "state": {"waiting": {"reason": "ErrImagePull", "message": "no such"}}}
 STARTING = {"name": "glm", "state": {"waiting": {"reason": "ContainerCreating"}}}
+BACK = {**CRASHING, "state": {"running": {"startedAt": "2026-11-21T00:00:00Z"}}}
+EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
 FULL = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes: 3 Insufficient gpu."}
 
 
@@ -98,6 +100,8 @@ FULL = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes: 3 Insu
         ({"initContainerStatuses": [PULLING]}, ["glm: ErrImagePull: no such"]),
         ({"conditions": [FULL]}, ["0/3 nodes: 3 Insufficient gpu."]),
         ({"containerStatuses": [STARTING]}, []),
+        ({"containerStatuses": [BACK]}, []),  # it runs again
+        (EVICTED, ["Evicted: The node was low on memory."]),
         ({}, []),
     ],
 )
@@ -215,6 +219,16 @@ def test_a_wish_that_admission_refuses_is_told_in_its_words(cluster: Cluster, sh
 def test_a_wish_of_somebody_who_looked_too_long_ago_is_refused(cluster: Cluster) -> None:
     with pytest.raises(Conflict):
         cluster.wish("glm", {"candidate": "v2"}, "test", "0")
+
+
+def test_a_server_that_knows_no_roads_has_none_only_for_who_says_so(
+    cluster: Cluster, shelf: Shelf
+) -> None:
+    """A controller that meets such a server tells it; a command goes on to say what to do."""
+    shelf.objects = {}
+    assert cluster.road_names(unknown_ok=True) == []
+    with pytest.raises(Refused):
+        cluster.road_names()
 
 
 def test_an_api_server_that_is_gone_is_told_as_such(shelf: Shelf, cluster: Cluster) -> None:

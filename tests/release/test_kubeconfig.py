@@ -92,7 +92,17 @@ def test_a_certificate_that_is_not_to_be_trusted_is_told_as_such(
     secret_door: str, shelf: Shelf, tmp_path: Path
 ) -> None:
     written(shelf, tmp_path, {"server": secret_door}, {})
-    with pytest.raises(Unreachable, match=r"certificate is not one .*\(self.signed certificate\)"):
+    with pytest.raises(Unreachable, match=r"refused \(self.signed certificate\): compare"):
+        Cluster(connect()).road("glm")
+
+
+def test_a_certificate_of_another_host_is_told_without_a_word_on_whom_to_trust(
+    secret_door: str, shelf: Shelf, tmp_path: Path
+) -> None:
+    trusted = {"server": secret_door.replace("127.0.0.1", "localhost")}
+    trusted |= {"certificate-authority": str(tmp_path / "certificate")}
+    written(shelf, tmp_path, trusted, {})
+    with pytest.raises(Unreachable, match=r"certificate is refused \(Hostname mismatch.*\)\.$"):
         Cluster(connect()).road("glm")
 
 

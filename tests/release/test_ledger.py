@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s import ledger
 from k8s.errors import BrokenLedger
 from k8s.ledger import Record, complete, missing, read, verify
 from k8s.road import Outcome, Verdict
@@ -80,6 +82,15 @@ def json_of(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return text
+
+
+@pytest.mark.parametrize("number", ["3", 3.0, True, None])
+def test_a_record_whose_number_is_none_is_told_of_though_its_hash_is_right(number: Any) -> None:
+    whole = records(Walk().to("canary-1"))
+    forged = replace(whole[2], number=number).line()
+    kept, faults = ledger.book([*(each.line() for each in whole[:2]), forged])
+    assert kept == whole[:2]
+    assert faults == [f"a record of the ledger has no number but {number!r}"]
 
 
 @pytest.mark.parametrize("lost", [0, 2, 3])
