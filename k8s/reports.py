@@ -41,8 +41,8 @@ def counts(summary: Summary, road: Road) -> bool:
     )
 
 
-def await_one(road: Road, version: str) -> None:
-    """Raises Refused where none of that version can count: who asks it meets what gates count."""
+def refuse_if_past(road: Road, version: str) -> None:
+    """Raises Refused where no report of that version can count any more."""
     status = road.status
     if version == status.stable:
         place = "is the stable version"

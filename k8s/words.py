@@ -115,6 +115,6 @@ def _holds(road: Road) -> Iterator[str]:
 
 def _now(road: Road, now: float) -> Iterator[str]:
     """Unless it is a hold that was told already."""
-    told = road.spec.rollback_to is None and holding(Observed(road=road, ready={}, now=now))
-    if told != road.status.message:
+    reason = None if road.spec.rollback_to else holding(Observed(road=road, ready={}, now=now))
+    if road.status.message != reason:
         yield f"Now: {road.status.message}."

@@ -58,7 +58,7 @@ def evaluate(
     Exit code 3 if anything is surely worse, 1 if there are too few questions to tell or nobody
     answers. With --record too few are no failure: the road waits for more, until its deadline.
     A record counts for one attempt of the road, against the version that is stable then; none is
-    made of a version that users or their copies reach, whose gate would count the questions too.
+    begun of a version that users or their copies reach, whose gate would count the questions too.
 
     Writes report.json, summary.json, summary.md, junit.xml and scores.png.
     """
@@ -67,7 +67,7 @@ def evaluate(
     from k8s.evaluation import report
     from k8s.evaluation.asking import Endpoint
     from k8s.evaluation.comparison import Side
-    from k8s.reports import await_one
+    from k8s.reports import refuse_if_past
     from k8s.road import Outcome
     from k8s.road.order import attempt_of
 
@@ -79,7 +79,7 @@ def evaluate(
         raise Refused("--record needs --against: a road counts what is held to its stable version.")
     if record and attempt is None:  # read before anything is asked: the road may go on meanwhile
         _, seen = find(road, namespace, context)
-        await_one(seen, version)
+        refuse_if_past(seen, version)
         attempt = attempt_of(seen, version)
         against_digest = against_digest or _digest_of(seen, against)
     incumbent = side(against, against_url or url, against_digest) if against else None

@@ -24,7 +24,7 @@ from k8s.evaluation.bootstrap import difference, interval
 from k8s.evaluation.golden import Question
 from k8s.evaluation.picture import draw
 from k8s.evaluation.scores import Pieces, bleu, chrf, exact, rouge_l, score
-from k8s.reports import await_one
+from k8s.reports import refuse_if_past
 from k8s.road import Outcome, Phase
 from k8s.road.order import attempt_of
 from tests.release.roads import FAILED, Walk, digest_of
@@ -446,7 +446,7 @@ def test_no_record_is_made_of_whom_users_or_their_copies_reach(
 def test_a_record_of_a_version_that_was_sent_back_counts_when_it_is_released_again() -> None:
     walk = Walk().to("canary-1")
     walk.look(FAILED)
-    await_one(walk.road, "v2")
+    refuse_if_past(walk.road, "v2")
     assert walk.status.phase is Phase.ROLLED_BACK
     assert attempt_of(walk.road, "v2") == 2
 
