@@ -12,6 +12,8 @@ from k8s.checks import Facts
 from k8s.road import Outcome, Phase, Verdict
 
 _log = logging.getLogger("glm.road")
+_told: Final[set[tuple[str, type[Exception]]]] = set()
+"""Broken checks of which this process's log tells already, and by which kind of error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,14 @@ def _asked(check: Check, facts: Facts) -> Verdict:
     try:
         return check.ask(facts, check.name)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it proves nothing of a candidate
-        _log.exception("the check %s is broken", check.name)
+        _complain(check.name, error)
         message = f"this check is broken ({type(error).__name__}); the controller's log tells more"
         return Verdict(check=check.name, outcome=Outcome.WAIT, message=message)
+
+
+def _complain(check: str, error: Exception) -> None:
+    """With its traceback once: a road is looked at every second or so."""
+    kind = (check, type(error))
+    if kind not in _told:
+        _told.add(kind)
+        _log.error("the check %s is broken", check, exc_info=error)
