@@ -26,34 +26,32 @@ volumeMounts:
 
 {{/* A dict of root and, for the head of a RayService with Redis, emptying. */}}
 {{- define "glm-model.initContainers" -}}
-{{- if eq .root.Values.model.source "hub" }}
-- name: pull
-  {{- include "glm-model.container" (dict "root" .root "writable" true) | nindent 2 }}
+{{- $model := .root.Values.model }}
+{{- $name := quote $model.name }}
+{{- if eq $model.source "hub" }}
+{{- $pulled := printf "\"%s@%s\", --name, %s" $model.hub.repository $model.hub.revision $name }}
+{{ include "glm-model.step" (dict "root" .root "emptying" .emptying "does" "pull" "with" $pulled "env" (include "glm-model.hubEnv" .root)) }}
+{{- end }}
+{{- if ne $model.source "box" }}
+{{ include "glm-model.step" (dict "root" .root "emptying" .emptying "does" "verify" "with" $name "env" "") }}
+{{- end }}
+{{- end }}
+
+{{/* `glm-serve models` before Ray starts; a dict of root, emptying, what it does with which
+     arguments, and env. Who pulls writes. */}}
+{{- define "glm-model.step" -}}
+- name: {{ .does }}
+  {{- include "glm-model.container" (dict "root" .root "writable" (eq .does "pull")) | nindent 2 }}
   {{- if .emptying }}
-  {{- include "glm-model.unlessEmptying" "pull" | nindent 2 }}
+  {{- include "glm-model.unlessEmptying" .does | nindent 2 }}
   {{- end }}
-  args: [models, pull, "{{ .root.Values.model.hub.repository }}@{{ .root.Values.model.hub.revision }}", --name, {{ .root.Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
+  args: [models, {{ .does }}, {{ .with }}, --config, /etc/glm-serve/config.yaml]
   env:
-    {{- print (include "glm-model.hubEnv" .root) (include "glm-model.env" .root) | trim | nindent 4 }}
+    {{- print .env (include "glm-model.env" .root) | trim | nindent 4 }}
     {{- if .emptying }}
     {{- include "glm-model.nodeType" . | nindent 4 }}
     {{- end }}
   resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
-{{- end }}
-{{- if ne .root.Values.model.source "box" }}
-- name: verify
-  {{- include "glm-model.container" (dict "root" .root "writable" false) | nindent 2 }}
-  {{- if .emptying }}
-  {{- include "glm-model.unlessEmptying" "verify" | nindent 2 }}
-  {{- end }}
-  args: [models, verify, {{ .root.Values.model.name | quote }}, --config, /etc/glm-serve/config.yaml]
-  env:
-    {{- include "glm-model.env" .root | trim | nindent 4 }}
-    {{- if .emptying }}
-    {{- include "glm-model.nodeType" . | nindent 4 }}
-    {{- end }}
-  resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}
-{{- end }}
 {{- end }}
 
 {{/* KubeRay makes the Job that empties Redis of the head's very pod, and gives it five minutes. */}}
