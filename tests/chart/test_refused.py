@@ -1,5 +1,6 @@
 """Values that would go wrong later are refused at once, with a sentence that names what to mend."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from tests.chart import helm
 
 # What a refused file is laid over: values that are taken.
 BASES = {"glm-model": "nano", "glm-platform": "default", "glm-road": "road"}
+# How a chart knows its own names, and what it says then.
+_OWN = re.compile(r"if regexMatch (.+) \$name }}\n(.+is the chart's own.+)")
 REFUSED = sorted(Path(__file__).parent.glob("refused/*/*.yaml"))
 
 
@@ -26,3 +29,16 @@ def test_a_bad_value_is_refused_with_its_sentence(values: Path) -> None:
 @pytest.mark.parametrize("name", helm.CHARTS)
 def test_every_chart_refuses_something(name: str) -> None:
     assert any(values.parent.name == name for values in REFUSED)
+
+
+def test_all_charts_keep_the_same_names_for_themselves() -> None:
+    """A chart cannot read a template of another, so each has its own copy."""
+    kept = [_OWN.findall(_templates(name)) for name in helm.CHARTS]
+
+    assert [len(each) for each in kept] == [1, 1, 1]
+    assert kept[0] == kept[1] == kept[2]
+
+
+def _templates(name: str) -> str:
+    files = sorted((helm.chart(name) / "templates").glob("_*.tpl"))
+    return "".join(each.read_text(encoding="utf-8") for each in files)

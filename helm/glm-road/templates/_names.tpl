@@ -57,3 +57,14 @@ hostnames:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Labels and annotations by which objects find each other. */}}
+{{- define "glm-road.checkOwnNames" -}}
+{{- range $path := list "extraLabels" "extraAnnotations" }}
+{{- range $name := keys (get $.Values $path | default dict) | sortAlpha }}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|version|component|part-of|managed-by)|helm\\.sh/chart|glm-serve\\.io/.*)$" $name }}
+{{- fail (printf "%s: %s is the chart's own; choose another name." $path $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
