@@ -4,7 +4,7 @@ What Ray raises is translated here and nowhere else.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
@@ -51,24 +51,16 @@ class RemoteGenerator:
         return RemoteEvents(self._generate.remote(request))
 
     async def spell(self, model: str, tokens: tuple[int, ...]) -> str:
-        with _own_errors("model replica"):
-            text: str | ServeAppError = await self._spell.remote(model, tokens)
-        return _raised(text)
+        return await _answered(lambda: self._spell.remote(model, tokens))
 
     async def tokens(self, request: Request) -> tuple[int, ...]:
-        with _own_errors("model replica"):
-            tokens: tuple[int, ...] | ServeAppError = await self._tokens.remote(request)
-        return _raised(tokens)
+        return await _answered(lambda: self._tokens.remote(request))
 
     async def pieces(self, model: str, tokens: tuple[int, ...]) -> tuple[str, ...]:
-        with _own_errors("model replica"):
-            pieces: tuple[str, ...] | ServeAppError = await self._pieces.remote(model, tokens)
-        return _raised(pieces)
+        return await _answered(lambda: self._pieces.remote(model, tokens))
 
     async def about_tokens(self, model: str) -> Mapping[str, Any]:
-        with _own_errors("model replica"):
-            told: Mapping[str, Any] | ServeAppError = await self._about_tokens.remote(model)
-        return _raised(told)
+        return await _answered(lambda: self._about_tokens.remote(model))
 
 
 class RemoteEvents:
@@ -106,6 +98,12 @@ class RemoteEvents:
                 await asyncio.shield(self._accepted)
         self._response.cancel()
         self._accepted.cancel()
+
+
+async def _answered(ask: Callable[[], Awaitable[T | ServeAppError]]) -> T:
+    with _own_errors("model replica"):
+        answer = await ask()
+    return _raised(answer)
 
 
 def _raised(answer: T | ServeAppError) -> T:
