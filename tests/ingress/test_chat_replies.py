@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from serve_app.errors import EngineFailed
 from serve_app.messages import (
     Chance,
     Channel,
@@ -223,6 +224,17 @@ async def test_thoughts_are_left_out_on_request() -> None:
     assert choice["message"] == {"role": "assistant", "content": "Hi", "refusal": None}
     told = [each["delta"] for each in await deltas(*said, include_reasoning=False)]
     assert told == [{"role": "assistant", "content": ""}, {"content": "Hi"}, {}]
+
+
+async def test_an_answer_begins_with_its_thoughts_though_they_are_left_out() -> None:
+    thought = Delta("Hm", U, channel=Channel.REASONING)
+    response = await asked(thought, EngineFailed("x"), include_reasoning=False, stream=True)
+    first, failure, *_ = response.text.split("\n\n")
+    assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"] == {
+        "role": "assistant",
+        "content": "",
+    }
+    assert "error" in json.loads(failure.removeprefix("data: "))
 
 
 async def test_what_of_the_callers_ended_an_answer_is_told() -> None:

@@ -41,7 +41,8 @@ class ChatFrames:
 
     def of(self, _: int, event: Event) -> bytes:
         frames = self._frames(event)
-        if self._opened or not frames:
+        begins = frames or isinstance(event, Delta)  # a first byte, be thoughts left out
+        if self._opened or not begins:
             return frames
         self._opened = True
         return self._opening() + frames
