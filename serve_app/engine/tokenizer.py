@@ -14,6 +14,8 @@ from serve_app.engine.grammar.form import Form
 from serve_app.errors import InvalidRequest
 from serve_app.messages import ChatRequest, CompletionRequest, Request
 
+_TRAITS = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")  # of added tokens
+
 
 class FastTokenizer(Template, Protocol):
     """The part of a Hugging Face fast tokenizer that is used."""
@@ -30,7 +32,7 @@ class ChatTokenizer:
         self.vocabulary = Vocabulary(tokenizer.backend_tokenizer)
         self._dialect = Dialect(tokenizer, self.vocabulary)
         written = {token: word.encode() for token, word in self.vocabulary.written.items()}
-        self._about = _about(tokenizer, self.vocabulary)
+        self._about = _about(tokenizer)
         self._all_bytes = ChainMap(written, self.vocabulary.token_bytes)
 
     def render(self, request: Request) -> list[int]:
@@ -115,10 +117,11 @@ class ChatTokenizer:
         ]
 
 
-def _about(tokenizer: FastTokenizer, vocabulary: Vocabulary) -> dict[str, Any]:
+def _about(tokenizer: FastTokenizer) -> dict[str, Any]:
     """As in tokenizer_config.json, without paths of this machine."""
     added = {
-        str(token): {"content": word, "special": True} for token, word in vocabulary.written.items()
+        str(token): {trait: getattr(each, trait) for trait in _TRAITS}
+        for token, each in sorted(tokenizer.backend_tokenizer.get_added_tokens_decoder().items())
     }
     return {
         "tokenizer_class": type(tokenizer).__name__,

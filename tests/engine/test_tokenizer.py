@@ -241,9 +241,28 @@ def test_what_clients_need_to_write_prompts_is_told(
     assert json.loads(json.dumps(told)) == told
     assert told["chat_template"] == fast_tokenizer.chat_template
     assert told["tokenizer_class"] == type(fast_tokenizer).__name__
-    written = {int(token): each["content"] for token, each in told["added_tokens_decoder"].items()}
-    assert written == chat_tokenizer.vocabulary.written
+    added = {int(token): AddedToken(**each) for token, each in told["added_tokens_decoder"].items()}
+    own = fast_tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    assert {token: repr(each) for token, each in added.items()} == {
+        token: repr(each) for token, each in own.items()
+    }
     assert not [each for each in told if "path" in each or "file" in each]
+
+
+def test_an_added_token_is_told_with_its_traits(fast_tokenizer: PreTrainedTokenizerFast) -> None:
+    backend = Tokenizer.from_str(fast_tokenizer.backend_tokenizer.to_str())
+    backend.add_tokens([AddedToken("<think>", special=False, lstrip=True, normalized=False)])
+    told = ChatTokenizer(
+        PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=TEMPLATE)
+    ).about()
+    assert told["added_tokens_decoder"][str(backend.token_to_id("<think>"))] == {
+        "content": "<think>",
+        "lstrip": True,
+        "normalized": False,
+        "rstrip": False,
+        "single_word": False,
+        "special": False,
+    }
 
 
 def test_tokens_are_written_as_in_the_vocabulary(
