@@ -37,6 +37,14 @@ def test_a_key_that_an_older_release_lacks_opens_nothing(name: str) -> None:
     assert policies(lacking) == policies()
 
 
+def test_pull_secrets_taken_away_are_none() -> None:
+    values = helm.chart("glm-model") / "ci" / "gpu-plain-values.yaml"
+
+    taken_away = objects("glm-model", values, "--set=image.pullSecrets=null")
+
+    assert taken_away == objects("glm-model", values, "--set-json=image.pullSecrets=[]")
+
+
 @pytest.mark.parametrize("ports", ["null", "[]"])
 def test_a_version_told_of_no_port_of_the_hub_reaches_none(ports: str) -> None:
     given = ("--set=extraEnv=null", f"--set-json=networkPolicy.hubPorts={ports}")

@@ -6,7 +6,7 @@
 {{- range splitList "." $path }}
 {{- $value = get $value . }}
 {{- end }}
-{{- range (kindIs "slice" $value | ternary $value (list $value)) }}
+{{- range ($each.many | default false | ternary ($value | default list) (list ($value | default ""))) }}
 {{- if not (regexMatch $each.form .) }}
 {{- fail (printf "%s must be %s; it is %s." $path $each.wants (. | default "empty")) }}
 {{- end }}
@@ -56,6 +56,7 @@ cache.sizeLimit: &quantity
 sharedMemory: *quantity
 temporary: *quantity
 image.pullSecrets:
+  many: true
   form: '^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$'
   wants: &wanted the name of an object of Kubernetes, of lower-case letters, digits, dashes and dots
 model.hub.tokenSecret.name: &object
