@@ -147,7 +147,8 @@ def keep(*, timeout: Timeout = "20m") -> None:
 def _pods(road: Road) -> dict[str, Pods]:
     """Of those of its versions that Helm knows."""
     there = charts.installed()
-    return {each.name: charts.pods(each.name) for each in road.spec.versions if each.name in there}
+    names = [each.name for each in road.spec.versions if each.name in there]
+    return {name: charts.pods(name, done=there[name]) for name in names}
 
 
 def _forget(retired: Collection[str]) -> None:
@@ -193,7 +194,8 @@ def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout
     home, patience_s, asked = wish["rollbackTo"], 10.0, time.monotonic()
     if not any(each.ready for each in road.status.versions if each.name == home):
         cluster.wish(road.name, dict(wish), MANAGER)  # from now on retention leaves it its pods
-        if home in charts.installed() and charts.pods(home).suspended:
+        pods = _pods(road).get(home)
+        if pods and (pods.suspended or not pods.done):
             _wake(cluster, home, timeout)
         _still_asked(read(cluster, road.name), home)
         patience_s = seconds_of(timeout)

@@ -34,16 +34,18 @@ def install(version: str, values: Path, image: tuple[str, str], timeout: str) ->
     )
 
 
-def installed() -> set[str]:
-    """Versions that Helm knows, suspended ones too."""
+def installed() -> dict[str, bool]:
+    """Versions that Helm knows, suspended ones too: whether their last change came to its end."""
     found = json.loads(run("helm", "list", "--output=json"))
     return {
-        each["name"].removeprefix("glm-") for each in found if each["chart"].startswith(CHART.name)
+        each["name"].removeprefix("glm-"): each["status"] == "deployed"
+        for each in found
+        if each["chart"].startswith(CHART.name)
     }
 
 
-def pods(version: str) -> Pods:
-    """As Helm wrote them last."""
+def pods(version: str, *, done: bool) -> Pods:
+    """As Helm wrote them last; `done` as `installed` says it."""
     values: dict[str, Any] = json.loads(
         run("helm", "get", "values", service_of(version), "--all", "--output=json")
     )
@@ -52,6 +54,7 @@ def pods(version: str) -> Pods:
         suspended=bool(values.get("suspended")),
         own=replicas.get("min", 1),
         kept=replicas.get("kept", 0),
+        done=done,
     )
 
 
@@ -62,12 +65,17 @@ def suspend(version: str) -> None:
 
 def wake(version: str, timeout: str, kept: int = 0) -> None:
     """Its pods come back; wait until its Deployments are ready."""
-    _change(version, f"suspended=false,replicas.kept={kept}", "--wait", f"--timeout={timeout}")
+    _change(version, _awake(kept), "--wait", f"--timeout={timeout}")
 
 
 def resize(version: str, timeout: str, kept: int) -> None:
     """Pods that know the old number leave once new ones answer."""
-    _change(version, f"replicas.kept={kept}", "--wait", f"--timeout={timeout}")
+    _change(version, _awake(kept), "--wait", f"--timeout={timeout}")
+
+
+def _awake(kept: int) -> str:
+    """Both, always: where a waking failed, Helm begins with the values from before it."""
+    return f"suspended=false,replicas.kept={kept}"
 
 
 def uninstall(version: str) -> None:

@@ -18,10 +18,12 @@ class Pods:
     """Model replicas at least, by its own values."""
     kept: int = 0
     """And by its road's policy, as it was written there last."""
+    done: bool = True
+    """Whether that writing came to its end; else nobody knows what is there."""
 
     def follow(self, replicas: int) -> bool:
         """Whether to write that number there would change nothing."""
-        return max(self.own, self.kept) == max(self.own, replicas)
+        return self.done and max(self.own, self.kept) == max(self.own, replicas)
 
 
 @dataclass(frozen=True, slots=True)

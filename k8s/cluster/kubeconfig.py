@@ -29,7 +29,14 @@ def connect(context: str | None = None, namespace: str | None = None) -> Rest:
             own = _read(made, context)
     except MarkedYAMLError as error:
         raise Unreachable(_misspelt(error)) from error
-    except (config.ConfigException, OSError, YAMLError, TypeError, AttributeError) as error:
+    except (
+        config.ConfigException,
+        OSError,
+        YAMLError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:
         first, *_ = str(error).splitlines() or [type(error).__name__]
         raise Unreachable(f"No cluster is configured ({first}); look at KUBECONFIG.") from error
     if complaints:
@@ -56,8 +63,7 @@ def _namespace_of(context: str | None) -> str:
     if context is not None and context not in known:
         raise Refused(f"No context {context} in the kubeconfig; there is {', '.join(known)}.")
     chosen = known[context] if context else active
-    namespace: str = chosen["context"].get("namespace", "default")
-    return namespace
+    return chosen["context"].get("namespace") or "default"
 
 
 def _misspelt(error: MarkedYAMLError) -> str:

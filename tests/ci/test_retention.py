@@ -76,6 +76,7 @@ def asked_for(replicas: int, **roles: Role) -> Road:
         (Pods(own=3), False),  # as many as asked
         (Pods(own=8), False),  # its own values ask for more
         (Pods(own=1, kept=3), False),  # done before
+        (Pods(own=1, kept=3, done=False), True),  # written, but Helm's words failed
         (Pods(own=1, kept=5), True),  # the policy has become smaller
         (Pods(own=1, suspended=True), False),  # it is woken with as many
     ],

@@ -203,8 +203,9 @@ def test_a_road_that_outlasts_the_jobs_of_the_pipeline_is_refused(
     assert step("deploy", "v43", *IMAGE).exit_code == 0
 
 
-def releases(*names: str) -> str:
-    return json.dumps([{"name": f"glm-{name}", "chart": "glm-model-0.1.0"} for name in names])
+def releases(*names: str, status: str = "deployed") -> str:
+    kind = {"chart": "glm-model-0.1.0", "status": status}
+    return json.dumps([{"name": f"glm-{name}", **kind} for name in names])
 
 
 @pytest.mark.usefixtures("retired")
@@ -366,6 +367,19 @@ def test_only_a_suspended_version_is_woken(
     assert bool(suspensions(calls)) is woken
 
 
+def test_a_version_whose_waking_failed_is_woken_again(
+    former: Controller, programs: Callable[..., Calls]
+) -> None:
+    """Helm has noted its values, whatever became of its pods."""
+    there = {"list": releases("v1", "v2", status="failed"), "get values": '{"suspended": false}'}
+    calls = programs(helm=there)
+    looked(former)
+
+    step("rollback", "v1", "--timeout", "0s")
+
+    assert suspensions(calls) == AWOKEN
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], list[str]]:
     """`asked(then)`: the versions that are asked something, and what happens meanwhile."""
@@ -399,7 +413,8 @@ def test_a_warm_version_is_held_to_the_replicas_of_the_policy(
 
     (changed,) = (call for call in calls() if call[1] == "upgrade")
     assert changed[2] == "glm-v1"
-    assert {"--set=replicas.kept=3", "--wait", "--reset-then-reuse-values"} < set(changed)
+    awake = "--set=suspended=false,replicas.kept=3"
+    assert {awake, "--wait", "--reset-then-reuse-values"} < set(changed)
     there["get values glm-v1"] = '{"replicas": {"min": 2, "kept": 3}}'
     before, calls = len(calls()), programs(helm=there | {"get": "{}"})
     assert step("keep").exit_code == 0

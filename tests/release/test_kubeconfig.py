@@ -45,6 +45,23 @@ def written(shelf: Shelf, folder: Path, cluster: Json, user: Json) -> None:
     path.write_text(yaml.safe_dump(whole))
 
 
+def test_a_certificate_that_was_cut_is_told_in_a_sentence(shelf: Shelf, tmp_path: Path) -> None:
+    cut = {"server": "https://localhost", "certificate-authority-data": "LS0tL"}
+    written(shelf, tmp_path, cut, {})
+    with pytest.raises(Unreachable, match=r"^No cluster is configured \(.+\); look at KUBECONFIG"):
+        connect()
+
+
+def test_a_context_whose_namespace_is_empty_means_the_default_one(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    path = kubeconfig(shelf, tmp_path)
+    whole = yaml.safe_load(path.read_text())
+    whole["contexts"][0]["context"]["namespace"] = None
+    path.write_text(yaml.safe_dump(whole))
+    assert connect().namespace == "default"
+
+
 def test_a_misspelt_configuration_is_told_with_its_file_and_line(
     shelf: Shelf, tmp_path: Path
 ) -> None:
