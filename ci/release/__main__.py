@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +36,8 @@ STEPS = ["evaluate", "mirror", "canary-1", "canary-10", "canary-50"]
 
 Values = Annotated[Path, typer.Option(envvar="RELEASE_VALUES", help="What a tag releases.")]
 Timeout = Annotated[str, typer.Option(envvar="START_TIMEOUT", help="Until a version answers.")]
+
+_ASLEEP = "did not wake"
 
 
 @app.command()
@@ -117,7 +119,7 @@ def keep(*, timeout: Timeout = "20m") -> None:
     cannot keeps none of the others from following.
     """
     cluster, road = find(None, None, None)
-    pods = _pods(road)
+    pods = _pods(each.name for each in road.spec.versions)
     plan = retention.plan(road, pods)
 
     def still(kind: str) -> Iterator[tuple[str, int]]:
@@ -133,10 +135,11 @@ def keep(*, timeout: Timeout = "20m") -> None:
         charts.suspend(version)
     _forget(plan.forget)
     broken = []
-    for kind, grow in (("wake", _wake), ("resize", _resize)):  # to wait takes long
+    # Last, for Helm waits for their pods.
+    for kind, fault in (("wake", _ASLEEP), ("resize", "does not hold its replicas")):
         for version, replicas in still(kind):
             try:
-                grow(cluster, version, timeout, replicas)
+                _hold(cluster, version, timeout, replicas, fault)
             except Refused as error:
                 broken.append(error.message)
     typer.echo(f"{road.name}: {plan}")
@@ -144,11 +147,10 @@ def keep(*, timeout: Timeout = "20m") -> None:
         raise Refused(f"Pods do not follow there: {', and '.join(broken)}.")
 
 
-def _pods(road: Road) -> dict[str, Pods]:
-    """Of those of its versions that Helm knows."""
+def _pods(versions: Iterable[str]) -> dict[str, Pods]:
+    """Of those that Helm knows."""
     there = charts.installed()
-    names = [each.name for each in road.spec.versions if each.name in there]
-    return {name: charts.pods(name, done=there[name]) for name in names}
+    return {each: charts.pods(each, done=there[each]) for each in versions if each in there}
 
 
 def _forget(retired: Collection[str]) -> None:
@@ -166,7 +168,7 @@ def verify(
 ) -> None:
     """Prove that cold versions would come back: wake each in turn, ask it, let it sleep again."""
     cluster, road = find(None, None, None)
-    pods = _pods(road)
+    pods = _pods(each.name for each in road.spec.versions)
     broken = []
 
     def sleeps(version: str) -> bool:
@@ -175,7 +177,7 @@ def verify(
 
     for version in filter(sleeps, retention.asleep(road, pods)):
         try:
-            _wake(cluster, version, timeout)
+            _hold(cluster, version, timeout)
             warm(version, url=url, timeout=timeout)
         except (Refused, Unreachable) as error:
             broken.append(error.message)
@@ -194,33 +196,22 @@ def rollback(version: Annotated[str, typer.Argument()] = "", *, timeout: Timeout
     home, patience_s, asked = wish["rollbackTo"], 10.0, time.monotonic()
     if not any(each.ready for each in road.status.versions if each.name == home):
         cluster.wish(road.name, dict(wish), MANAGER)  # from now on retention leaves it its pods
-        pods = _pods(road).get(home)
+        pods = _pods([home]).get(home)
         if pods and (pods.suspended or not pods.done):
-            _wake(cluster, home, timeout)
+            _hold(cluster, home, timeout)
         _still_asked(read(cluster, road.name), home)
         patience_s = seconds_of(timeout)
     go_home(cluster, road, wish, patience_s, Output.TEXT, waited_s=time.monotonic() - asked)
 
 
-def _wake(cluster: Cluster, version: str, timeout: str, kept: int = 0) -> None:
-    """Raises Refused."""
-    with _named(cluster, version, "did not wake"):
-        charts.wake(version, timeout, kept)
-
-
-def _resize(cluster: Cluster, version: str, timeout: str, kept: int) -> None:
-    """Raises Refused."""
-    with _named(cluster, version, "does not hold its replicas"):
-        charts.resize(version, timeout, kept)
-
-
-@contextmanager
-def _named(cluster: Cluster, version: str, what: str) -> Iterator[None]:
-    """Raises Refused where Helm fails: its own words are in the log, and say little of pods."""
+def _hold(
+    cluster: Cluster, version: str, timeout: str, kept: int = 0, fault: str = _ASLEEP
+) -> None:
+    """Raises Refused with what its pods say: Helm's own words are in the log, and tell little."""
     try:
-        yield
+        charts.hold(version, timeout, kept)
     except typer.Exit:
-        told = [f"{version} {what}"]
+        told = [f"{version} {fault}"]
         with suppress(Unreachable, Refused):
             told += cluster.troubles(version)
         raise Refused("; ".join(told)) from None

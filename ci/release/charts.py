@@ -63,19 +63,13 @@ def suspend(version: str) -> None:
     _change(version, "suspended=true")
 
 
-def wake(version: str, timeout: str, kept: int = 0) -> None:
-    """Its pods come back; wait until its Deployments are ready."""
-    _change(version, _awake(kept), "--wait", f"--timeout={timeout}")
+def hold(version: str, timeout: str, kept: int = 0) -> None:
+    """It has pods, for so many replicas at least; wait until its Deployments are ready.
 
-
-def resize(version: str, timeout: str, kept: int) -> None:
-    """Pods that know the old number leave once new ones answer."""
-    _change(version, _awake(kept), "--wait", f"--timeout={timeout}")
-
-
-def _awake(kept: int) -> str:
-    """Both, always: where a waking failed, Helm begins with the values from before it."""
-    return f"suspended=false,replicas.kept={kept}"
+    Both are said, always: where a waking failed, Helm begins with the values from before it.
+    """
+    values = f"suspended=false,replicas.kept={kept}"
+    _change(version, values, "--wait", f"--timeout={timeout}")
 
 
 def uninstall(version: str) -> None:

@@ -55,7 +55,7 @@ def plan(road: Road, pods: Mapping[str, Pods]) -> Plan:
     replicas = road.spec.policy.warm_replicas
     return Plan(
         wake=tuple(name for name in awake if pods[name].suspended),
-        suspend=tuple(name for name in cold if not pods[name].suspended),
+        suspend=tuple(name for name in cold if not (pods[name].suspended and pods[name].done)),
         resize=tuple(
             name for name in warm if not (pods[name].suspended or pods[name].follow(replicas))
         ),

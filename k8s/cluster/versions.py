@@ -27,13 +27,15 @@ class Versions(Part):
         return self._rest.get(SERVICES, service_of(version)) is not None
 
     def restarts(self, version: str, since: float) -> int:
-        pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
-        return sum(end >= since for pod in pods for end in _last_ends(pod))
+        return sum(end >= since for pod in self._pods(version) for end in _last_ends(pod))
 
     def troubles(self, version: str) -> Sequence[str]:
         """Why pods of it do not run, each reason once."""
-        pods = self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
-        return tuple(dict.fromkeys(each for pod in pods for each in troubles_of(pod)))
+        told = (each for pod in self._pods(version) for each in troubles_of(pod))
+        return tuple(dict.fromkeys(told))
+
+    def _pods(self, version: str) -> Sequence[Json]:
+        return self._rest.list(PODS, labelSelector=f"{GROUP}/version={version}")
 
 
 def _last_ends(pod: Json) -> Iterator[float]:

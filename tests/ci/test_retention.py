@@ -42,6 +42,12 @@ def test_a_version_that_became_warm_again_is_woken() -> None:
     assert plan(found, pods("v41")) == Plan(wake=("v41",))
 
 
+def test_one_whose_sleep_helm_did_not_bring_to_its_end_is_told_to_sleep_again() -> None:
+    found = road(v41=Role.COLD, v43=Role.STABLE)
+
+    assert plan(found, {"v41": Pods(suspended=True, done=False)}) == Plan(suspend=("v41",))
+
+
 def test_what_is_as_it_should_be_is_left_alone() -> None:
     found = road(v41=Role.COLD, v42=Role.WARM, v43=Role.STABLE)
 
