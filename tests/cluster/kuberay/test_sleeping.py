@@ -105,7 +105,7 @@ def test_it_falls_asleep_without_cutting_a_stream_and_leaves_nothing_in_redis(
 
 @pytest.mark.usefixtures("job")
 def test_it_wakes_and_answers(release: Release, url: str) -> None:
-    pipeline.wake("v1", AWAKE)
+    pipeline.hold("v1", AWAKE)
     warm("v1", url=url, timeout=AWAKE)
 
     assert condition(release.cluster, "Ready") == "True"
