@@ -6,14 +6,16 @@ usage: python -m tests.gpu.tensor_parallel [cards [layers [streams,...]]]
 import asyncio
 import json
 import sys
+import tempfile
 import time
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from serve_app.engine.engine import Engine
 from serve_app.loading import load_engine
 from serve_app.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings
-from tests.gpu import shape, tokens
+from tests.gpu import eight_heads, shape, tokens
 from tests.gpu.all_reduce import measure
 from tests.gpu.drive import Drive
 from tests.gpu.engine_speed import PROMPT
@@ -32,8 +34,10 @@ def tell(**line: Any) -> dict[str, Any]:
 
 
 def same_tokens(cards: int) -> dict[str, Any]:
-    """What glm-nano says on one card and on several, in bfloat16."""
-    alone, together = (asyncio.run(_answers(each)) for each in (1, cards))
+    """What glm-nano, with eight heads, says on one card and on several, in bfloat16."""
+    with tempfile.TemporaryDirectory() as shelf:
+        eight_heads.shelve(Path(shelf))
+        alone, together = (asyncio.run(_answers(each, Path(shelf))) for each in (1, cards))
     pairs = [
         pair for one, other in zip(alone, together, strict=True) for pair in zip_longest(one, other)
     ]
@@ -41,9 +45,9 @@ def same_tokens(cards: int) -> dict[str, Any]:
     return {"cards": cards, "tokens": len(pairs), "same": right}
 
 
-async def _answers(cards: int) -> list[list[int]]:
+async def _answers(cards: int, shelf: Path) -> list[list[int]]:
     settings = Settings(
-        model=ModelSettings(device="cuda"),
+        model=ModelSettings(name=eight_heads.NAME, folder=shelf, device="cuda"),
         engine=EngineSettings(tensor_parallel=cards, step_tokens=64, speculation="by_request"),
         replicas=ReplicaSettings(model_gpus=cards),
     )
