@@ -37,6 +37,19 @@ def model() -> Any:
         torch.set_default_dtype(before)
 
 
+@torch.inference_mode()
+def steps(runner: GpuRunner, bytes_s: float) -> list[dict[str, float]]:
+    """A token behind so many, against its floor."""
+    floor = milliseconds(products(runner, 1))
+    lines = []
+    for past in PASTS:
+        took = milliseconds(step(runner, 1, past), 10)
+        least = floor + 1e3 * past * runner._cache.token_bytes / bytes_s
+        told = {"past": past, "step_ms": round(took, 2), "floor_ms": round(least, 2)}
+        lines.append({**told, "ratio": round(took / least, 2)})
+    return lines
+
+
 async def whole(runner: GpuRunner, settings: Any, length: int) -> dict[str, Any]:
     known = tokens.tokenizer()
     engine = Engine(
@@ -70,12 +83,8 @@ def main() -> None:
         "ready_s": round(time.perf_counter() - begun, 1),
     }
     print(json.dumps(told), flush=True)
-    floor = milliseconds(products(runner, 1))
-    for past in PASTS:
-        took = milliseconds(step(runner, 1, past), 10)
-        least = floor + 1e3 * past * runner._cache.token_bytes / bytes_s
-        line = {"past": past, "step_ms": round(took, 2), "floor_ms": round(least, 2)}
-        print(json.dumps({**line, "ratio": round(took / least, 2)}), flush=True)
+    for line in steps(runner, bytes_s):
+        print(json.dumps(line), flush=True)
     print(json.dumps(asyncio.run(whole(runner, settings, int(length)))), flush=True)
     print(json.dumps({"peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}))
 
