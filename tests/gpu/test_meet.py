@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
-from serve_app.engine.gpu.kernels.norm import plain_add_norm
+from serve_app.engine.gpu.kernels.norm import plain_add_norm, plain_norm
+from serve_app.engine.gpu.sums import Sums
 from serve_app.engine.ranks import Common, Near
 
 ROWS, WIDTH, EPSILON = 3, 48, 1e-5
@@ -48,3 +49,48 @@ def test_without_a_norm_the_stream_alone_is_changed() -> None:
     meet_add(near(parts, flags, 0), 1, stream)
 
     assert stream.eq(4.0).all()
+
+
+def test_rows_that_are_kept_meet_in_their_new_places() -> None:
+    theirs = torch.randn(2, ROWS, WIDTH)
+    flags = [torch.zeros(ROWS, 2, dtype=torch.int32) for _ in range(2)]
+    parts = [common([torch.empty(ROWS, WIDTH), part], 0) for part in theirs]
+    ranks = Meeting(Near(0, 2, (parts[0], parts[1]), common(flags, 0)))
+    stream, x, square = (
+        torch.randn(ROWS, WIDTH),
+        torch.randn(ROWS, WIDTH),
+        torch.randn(WIDTH, WIDTH),
+    )
+    unit, kept = torch.ones(WIDTH), torch.tensor([2])
+    wanted = (stream + x @ square.T + theirs[1])[kept] + x[kept] @ square.T + theirs[0, :1]
+    sums = Sums(ranks, stream, EPSILON)
+
+    sums.add(x, square, None)
+    _arrive(flags, ROWS)
+    sums.norm(unit)
+    sums.keep(kept)
+    sums.add(x[kept], square, None)
+    _arrive(flags, 1)
+
+    torch.testing.assert_close(sums.norm(unit), plain_norm(wanted, unit, EPSILON))
+    assert flags[0].sum() == 0
+
+
+def _arrive(flags: list[Tensor], rows: int) -> None:
+    """The other rank tells its first rows, and has taken down what it was told."""
+    flags[0][:rows, 1] = 1
+    flags[1].zero_()
+
+
+class Meeting:
+    """A rank whose other is near."""
+
+    leads = True
+
+    def __init__(self, near: Near) -> None:
+        self.near = near
+
+    def share(self, own: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    total = gather = share

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.choice import Choice
+from serve_app.engine.gpu import stack
 from serve_app.engine.gpu.kernels import decode
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import can_serve
@@ -103,6 +105,24 @@ def test_prompts_in_chunks_and_single_tokens_together(family: str) -> None:
             each.tokens.append(token)
     assert one.tokens[9:] == answers[0]
     assert two.tokens[6:] == answers[1][:3]
+
+
+@pytest.mark.parametrize(("draws", "behind"), [(True, [1, 1]), (False, [])])
+def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
+    model: Any, monkeypatch: pytest.MonkeyPatch, *, draws: bool, behind: list[int]
+) -> None:
+    served = runner(model)
+    rows: list[int] = []
+    product = stack._product
+
+    def counted(x: Tensor, *given: Any, **named: Any) -> Tensor:
+        rows.append(len(x))
+        return product(x, *given, **named)
+
+    monkeypatch.setattr(stack, "_product", counted)
+    one = sequence(3, 12 if draws else 13)
+    served.run(Batch((), (row(one, 0, 12, 0),)))
+    assert rows == [12, 12, 12, *behind]
 
 
 def test_a_step_begins_before_the_last_one_is_read(model: Any) -> None:

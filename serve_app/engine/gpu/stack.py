@@ -75,15 +75,22 @@ class Stack:
 
     def _plain(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
-        weights = self._weights
-        product = skinny if len(stream) <= MOST_ROWS else _product
+        weights, drawing = self._weights, step.drawing
         sums = Sums(self._ranks, stream, weights.epsilon)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
-            qkv = product(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
-            sums.add(self._look(step, qkv, kept), layer.out, layer.after_attention)
-            gated = product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
+            qkv = _product(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
+            is_last = layer is weights.layers[-1]
+            if is_last and drawing is not None and not len(drawing):
+                rotate_and_store(qkv, step.lines, weights.heads, kept)
+                return qkv.new_empty(0, self.words)
+            seen = self._look(step, qkv, kept)
+            if is_last and drawing is not None:
+                sums.keep(drawing)
+                seen = seen[drawing]
+            sums.add(seen, layer.out, layer.after_attention)
+            gated = _product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
             sums.add(gated, layer.down, layer.after_mlp)
-        return product(sums.norm(weights.norm, step.drawing), weights.head)
+        return _product(sums.norm(weights.norm), weights.head)
 
     def _look(self, step: Step, qkv: Tensor, kept: Kept) -> Tensor:
         heads, singles = self._weights.heads, step.singles
@@ -109,5 +116,7 @@ class Stack:
 def _product(
     x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
 ) -> Tensor:
+    if len(x) <= MOST_ROWS:
+        return skinny(x, weight, bias=bias, gated=gated)
     result = linear(x, weight, bias)
     return swiglu(result) if gated else result

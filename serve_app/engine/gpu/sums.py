@@ -45,15 +45,16 @@ class Sums:
         else:
             self._delta = torch.mm(x, weight.t(), out=self._next(self._near))
 
-    def norm(self, weight: Tensor, drawing: Tensor | None = None) -> Tensor:
-        """Return the stream's norm [T, K]; in the end of the tokens that draw alone."""
+    def norm(self, weight: Tensor) -> Tensor:
+        """Return the stream's norm [T, K]."""
         stream, delta, near = self._stream, self._delta, self._near
         if near is not None and delta is not None:
-            whole = meet_add_norm(near, self._turn, stream, weight, self._epsilon, self._post)
-            return whole if drawing is None else whole[drawing]
-        if drawing is not None:
-            stream, delta = stream[drawing], None if delta is None else delta[drawing]
+            return meet_add_norm(near, self._turn, stream, weight, self._epsilon, self._post)
         return add_norm(stream, delta, weight, self._epsilon, self._post)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some rows alone; nothing may be left to be added."""
+        self._stream = self._stream[rows]
 
     def _next(self, near: Near) -> Tensor:
         self._turn = 1 - self._turn
