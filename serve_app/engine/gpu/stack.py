@@ -86,7 +86,7 @@ class Stack:
             seen = self._look(step, qkv, kept)
             if is_last and drawing is not None:
                 sums.keep(drawing)
-                seen = seen[drawing]
+                seen = seen.index_select(0, drawing)
             sums.add(seen, layer.out, layer.after_attention)
             gated = _product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
             sums.add(gated, layer.down, layer.after_mlp)

@@ -54,7 +54,7 @@ class Sums:
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some rows alone; nothing may be left to be added."""
-        self._stream = self._stream[rows]
+        self._stream = self._stream.index_select(0, rows)
 
     def _next(self, near: Near) -> Tensor:
         self._turn = 1 - self._turn
