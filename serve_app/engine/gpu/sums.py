@@ -7,7 +7,7 @@ from torch.nn.functional import linear
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, skinny
-from serve_app.engine.ranks import Near, Ranks
+from serve_app.engine.ranks import ALONE, Near, Ranks
 
 
 class Sums:
@@ -35,9 +35,11 @@ class Sums:
         return self._stream
 
     def add(self, x: Tensor, weight: Tensor, post: Tensor | None) -> None:
-        """Add x @ weight.T with the next norm; normalised itself if there is a `post`."""
-        self._post = post
-        if self._near is None:
+        """Add x @ weight.T, with the next norm at the latest; normalised itself by a `post`."""
+        self._delta, self._post = None, post
+        if self._ranks is ALONE and post is None and len(x) > MOST_ROWS:
+            self._stream.addmm_(x, weight.t())  # as it is written: nothing is read again for it
+        elif self._near is None:
             product = skinny if len(x) <= MOST_ROWS else linear
             self._delta = self._ranks.total(product(x, weight))
         elif len(x) <= MOST_ROWS:
