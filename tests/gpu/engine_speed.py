@@ -25,8 +25,9 @@ def share(values: Many[float], part: float) -> float:
 
 
 def level(drive: Drive, streams: int) -> dict[str, float]:
+    wanted = shape.sequences(streams, PROMPT, ANSWER, seed=streams)
     begun = time.perf_counter()
-    times = drive.finish(shape.sequences(streams, PROMPT, ANSWER, seed=streams))
+    times = drive.finish(wanted)
     seconds = time.perf_counter() - begun
     first = [1e3 * one.first for one in times.values()]
     each = [1e3 * one.each for one in times.values()]

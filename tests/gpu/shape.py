@@ -53,7 +53,7 @@ def settings(**fields: Any) -> EngineSettings:
     known = {
         "page_tokens": 64,
         "kv_tokens": MOST_STREAMS * CONTEXT,
-        "step_tokens": 8192,
+        "step_tokens": 8448,
         "max_running": MOST_STREAMS,
         "max_waiting": 4 * MOST_STREAMS,
     }
