@@ -3,9 +3,13 @@
 usage: compute-sanitizer python -m tests.gpu.every_kernel
 """
 
+from dataclasses import astuple
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from serve_app.engine.gpu.far import Chunk
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
@@ -15,11 +19,12 @@ from serve_app.engine.gpu.kernels.race import Odds, race
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import Norm, skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
+from serve_app.engine.gpu.looks import share_out
 from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
 
 HEADS, PAGE, SEATS, HELD = Heads(32, 2, 128), 64, 40, 16
 PLACES = (700, 0, 63, 64, 999)
-CHUNKS = ((0, 0, 3, 0), (3, 0, 200, 1), (203, 700, 100, 4))  # as Chunks has them
+CHUNKS = (Chunk(0, 0, 3, 0), Chunk(3, 0, 200, 1), Chunk(203, 924, 100, 4))
 TOKENS = 303
 WORDS = 9999
 
@@ -28,7 +33,7 @@ def numbers(*shape: int) -> Tensor:
     return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
 
 
-def whole(values: list[int]) -> Tensor:
+def whole(values: list[Any]) -> Tensor:
     return torch.tensor(values, device="cuda", dtype=torch.int32)
 
 
@@ -53,10 +58,12 @@ def attention(own: Kept, known: Lines) -> None:
         decode(qkv, known[:rows], HEADS, own, out)
         rotate_and_store(qkv, known[:rows], HEADS, own)
         decode(qkv, known[:rows], HEADS, own, out, stored=True)
-    blocks = [(at, block) for at, each in enumerate(CHUNKS) for block in range(-(-each[2] // ROWS))]
+    near = share_out(enumerate(CHUNKS), ROWS, HEADS.queries)
     plan = Chunks(
-        whole([number for chunk in CHUNKS for number in chunk]).view(-1, 4),
-        whole([number for block in blocks for number in block]).view(-1, 2),
+        whole([astuple(chunk) for chunk in CHUNKS]),
+        whole(near.looks.tolist()),
+        whole(near.merges.tolist()),
+        near.parts,
         known.table,
     )
     query = numbers(TOKENS, HEADS.queries, HEADS.width)

@@ -1,17 +1,22 @@
 """Each kernel against its plain twin, in float32, with fresh numbers."""
 
 import math
+from dataclasses import astuple
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
-from serve_app.engine.gpu import far
+from serve_app.engine.gpu import far, looks
 from serve_app.engine.gpu.far import GRAIN, Chunk, borders, look_far
-from serve_app.engine.gpu.kernels import chunks as chunk_kernel
 from serve_app.engine.gpu.kernels import decode as decode_kernel
-from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks, plain_look_with_chunks
+from serve_app.engine.gpu.kernels.chunks import (
+    ROWS,
+    Chunks,
+    look_with_chunks,
+    plain_look_with_chunks,
+)
 from serve_app.engine.gpu.kernels.decode import decode, plain_decode
 from serve_app.engine.gpu.kernels.entry import embed, plain_embed
 from serve_app.engine.gpu.kernels.norm import add_norm, plain_add_norm
@@ -21,6 +26,7 @@ from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, rotate_a
 from serve_app.engine.gpu.kernels.skinny import Norm, plain_skinny, skinny
 from serve_app.engine.gpu.kernels.swiglu import plain_swiglu, swiglu
 from serve_app.engine.gpu.layout import ON_CARD
+from serve_app.engine.gpu.looks import share_out
 from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
 
 HEADS = [Heads(4, 2, 16), Heads(6, 1, 64)]
@@ -180,26 +186,28 @@ def test_a_past_that_is_not_a_number_stays_with_its_owner() -> None:
     assert out.isfinite().all()
 
 
+def planned(heads: Heads, table: Tensor, *chunks: Chunk) -> Chunks:
+    near = share_out(enumerate(chunks), ROWS, heads.queries)
+    rows = torch.tensor([astuple(chunk) for chunk in chunks]).int()
+    cut = torch.from_numpy(near.looks), torch.from_numpy(near.merges)
+    return Chunks(rows, *cut, near.parts, table)
+
+
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("cut", [False, True])
 def test_chunks_see_their_past_and_no_token_after_them(
-    heads: Heads, page: int, scaled: bool
+    heads: Heads, page: int, scaled: bool, cut: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts, starts = [3, 140, 70], [0, 0, 150]
-    begins = [0, 3, 143]
-    line = lines(heads, [139, 139, 219], page)
+    """Cut at 128, the third one's first tokens see nothing in the last part."""
+    monkeypatch.setattr(looks, "LEAST", 64 if cut else 1024)
+    counts, starts = [3, 140, 70], [0, 0, 100]
+    line = lines(heads, [139, 139, 169], page)
     kept = kept_for(line, heads, page, scaled=scaled)
-    blocks = [
-        (chunk, block)
-        for chunk, count in enumerate(counts)
-        for block in range(-(-count // chunk_kernel.ROWS))
-    ]
-    plan = Chunks(
-        torch.tensor(list(zip(begins, starts, counts, range(3), strict=True))).int(),
-        torch.tensor(blocks).int(),
-        line.table,
-    )
+    chunks = map(Chunk, [0, 3, 143], starts, counts, range(3))
+    plan = planned(heads, line.table, *chunks)
+    assert bool(plan.parts) is cut
     query = torch.randn(sum(counts), heads.queries, heads.width)
     out = torch.full((sum(counts), heads.queries * heads.width), math.nan)
     look_with_chunks(query, plan, heads, kept, out)
@@ -228,10 +236,11 @@ def test_past_and_chunk_looked_at_apart_are_as_looked_at_together(
     heads, count = HEADS[0], 20
     line = lines(heads, [start + count - 1], 4)
     kept = kept_for(line, heads, 4, scaled=scaled)
-    plan = Chunks(torch.tensor([(0, start, count, 0)]).int(), torch.empty(0, 2).int(), line.table)
+    chunk = Chunk(0, start, count, 0)
+    plan = planned(heads, line.table, chunk)
     query = torch.randn(count, heads.queries, heads.width)
     out = torch.full((count, heads.queries * heads.width), math.nan)
-    look_far(query, Chunk(0, start, count, 0), line.table, heads, kept, out=out, attend=exactly)
+    look_far(query, chunk, line.table, heads, kept, out=out, attend=exactly)
     close(out, plain_look_with_chunks(query, plan, heads, kept))
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.gpu.far import Chunk
+from serve_app.engine.gpu.looks import Looks, share_out
 from serve_app.engine.sampling.chances import asked_places
 
 Numbers = NDArray[np.int32]
@@ -43,17 +44,17 @@ class Layout:
 
     lines: Numbers  # [3, T]: tokens, places, seats
     chunks: Numbers  # [C, 4]: first token among the chunks', its place, tokens, seat
-    blocks: Numbers  # [N, 2]: near chunk and block of it; those with most to see come first
+    near: Looks  # of all chunks that are not far
     far: tuple[Chunk, ...]
     drawing: NDArray[np.int64]  # [B + A]: tokens that draw, then those whose chances are asked for
     drawing_seats: Numbers  # [B]
 
 
-def lay_out(batch: Batch, seats: Sequence[int], block: int, *, far: bool) -> Layout:
+def lay_out(batch: Batch, seats: Sequence[int], block: int, heads: int, *, far: bool) -> Layout:
     """Lay all rows side by side.
 
-    `block` is how many tokens of a near chunk are looked with at once; `far`: whether there is
-    another way for those that see much.
+    `block` is how many tokens of a near chunk are looked with at once, by each of `heads`; `far`:
+    whether there is another way for those that see much.
     """
     alone = len(batch.decodes)
     counts = np.array([row.count for row in batch.rows], np.int64)
@@ -64,6 +65,7 @@ def lay_out(batch: Batch, seats: Sequence[int], block: int, *, far: bool) -> Lay
         Chunk(begin, row.start, row.count, seat)
         for begin, row, seat in zip(first, batch.chunks, seats[alone:], strict=True)
     ]
+    near = [each for each in enumerate(chunks) if not (far and each[1].far)]
     drawing = [place for place, row in enumerate(batch.rows) if row.draws]
     asked = [
         begin + place - row.start
@@ -73,7 +75,7 @@ def lay_out(batch: Batch, seats: Sequence[int], block: int, *, far: bool) -> Lay
     return Layout(
         lines=_lines(batch, seats),
         chunks=np.array([astuple(chunk) for chunk in chunks], np.int32).reshape(-1, 4),
-        blocks=_blocks([None if far and chunk.far else chunk for chunk in chunks], block),
+        near=share_out(near, block, heads),
         far=tuple(chunk for chunk in chunks if far and chunk.far),
         drawing=np.concatenate([ends[drawing] - 1, np.array(asked, np.int64)]),
         drawing_seats=np.array([seats[place] for place in drawing], np.int32),
@@ -90,15 +92,3 @@ def _lines(batch: Batch, seats: Sequence[int]) -> Numbers:
         part[2] = seat
         parts.append(part)
     return np.concatenate(parts, axis=1)
-
-
-def _blocks(chunks: Sequence[Chunk | None], size: int) -> Numbers:
-    """Long looks first: what is left at the end is then short, and no part of the card waits."""
-    blocks = [
-        (chunk.start + at, number, at // size)
-        for number, chunk in enumerate(chunks)
-        if chunk
-        for at in range(0, chunk.count, size)
-    ]
-    blocks.sort(reverse=True)
-    return np.array([block[1:] for block in blocks], np.int32).reshape(-1, 2)

@@ -79,6 +79,7 @@ class GpuRunner:
         nobody = self._last[:0]
         self._lines = Lines(nobody, nobody, self._table, weights.turns(places))
         self._far = has_cudnn(device, model.dtype, heads)
+        self._heads = heads.queries
         self._stack = Stack(weights, self._cache.layers, self._last, ranks)
         self._draws = ranks.leads
         self._seats = Seats(seats)
@@ -150,12 +151,18 @@ class GpuRunner:
         return self._draw(batch.drawing, own, logits, likeliest)
 
     def _compute(self, batch: Batch, seats: Sequence[int]) -> Flight:
-        layout = lay_out(batch, seats, ROWS, far=self._far)
+        layout = lay_out(batch, seats, ROWS, self._heads, far=self._far)
         tokens, places, seated = self._ferry.send(layout.lines)
         chunks = None
-        if len(layout.blocks):
-            plan = self._ferry.send(layout.chunks), self._ferry.send(layout.blocks)
-            chunks = Chunks(*plan, self._table)
+        near = layout.near
+        if len(near.looks):
+            chunks = Chunks(
+                chunks=self._ferry.send(layout.chunks),
+                looks=self._ferry.send(near.looks),
+                merges=self._ferry.send(near.merges),
+                parts=near.parts,
+                table=self._table,
+            )
         step = Step(
             tokens=tokens,
             lines=replace(self._lines, seats=seated, places=places),

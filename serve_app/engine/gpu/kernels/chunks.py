@@ -1,4 +1,8 @@
-"""Attention of prompt chunks over their pages: any number of chunks, each with any past."""
+"""Attention of prompt chunks over their pages: any number of chunks, each with any past.
+
+A few tokens with a long past are few programs that take long: their looks are cut into parts, which
+are merged by a kernel of their own.
+"""
 
 from dataclasses import dataclass
 
@@ -18,23 +22,30 @@ _LOG2_E = 1.4426950408889634
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """C chunks that lie side by side, cut into blocks of ROWS tokens."""
+    """C chunks that lie side by side, cut into blocks of ROWS tokens, and these into looks."""
 
     chunks: Tensor  # [C, 4] int32: first token among all chunks', its place, tokens, seat
-    blocks: Tensor  # [N, 2] int32: chunk and which of its blocks
+    looks: Tensor  # [N, 5] int32, see `looks.Looks`
+    merges: Tensor  # [M, 4] int32, likewise
+    parts: int
     table: Tensor  # [seats, M] int32
 
 
 def look_with_chunks(query: Tensor, chunks: Chunks, heads: Heads, kept: Kept, out: Tensor) -> None:
     """Look with `query` [T, H, d] at keys and values that are kept; fill `out` [T, H * d]."""
     scaled = kept.scales is not None
-    _look[(heads.queries, len(chunks.blocks))](
+    shape = (chunks.parts, ROWS, heads.queries)
+    seen = query.new_empty(*shape, heads.width, dtype=torch.float32)
+    sums = query.new_empty(shape, dtype=torch.float32)
+    _look[(heads.queries, len(chunks.looks))](
         query,
         chunks.chunks,
-        chunks.blocks,
+        chunks.looks,
         chunks.table,
         kept.pages,
         kept.pages if kept.scales is None else kept.scales,
+        seen,
+        sums,
         out,
         heads.scale * _LOG2_E,
         chunks.table.stride(0),
@@ -49,16 +60,29 @@ def look_with_chunks(query: Tensor, chunks: Chunks, heads: Heads, kept: Kept, ou
         num_warps=4,
         num_stages=2,
     )
+    if chunks.parts:
+        _merge[(heads.queries, len(chunks.merges))](
+            chunks.chunks,
+            chunks.merges,
+            seen,
+            sums,
+            out,
+            QUERIES=heads.queries,
+            WIDTH=heads.width,
+            ROWS=ROWS,
+        )
 
 
 @triton.jit
 def _look(
     query,  # [T, QUERIES, WIDTH]
     chunks,  # [C, 4]
-    blocks,  # [N, 2]
+    looks,  # [N, 5]
     table,  # [seats, M]
     pages,  # [pages, 2, KEYS, PAGE, WIDTH]
     scales,  # [pages, 2, KEYS, PAGE]
+    seen,  # [parts, ROWS, QUERIES, WIDTH]
+    sums,  # [parts, ROWS, QUERIES]: log2 of the sum of each part's weights
     out,  # [T, QUERIES, WIDTH]
     scale,
     table_stride,
@@ -72,13 +96,16 @@ def _look(
     TILE: tl.constexpr,
 ):
     head = tl.program_id(0)
-    chunk = chunks + tl.load(blocks + 2 * tl.program_id(1)) * 4
-    offset = tl.load(blocks + 2 * tl.program_id(1) + 1) * ROWS
+    look = looks + tl.program_id(1) * 5
+    chunk = chunks + tl.load(look) * 4
+    offset = tl.load(look + 1) * ROWS
+    begin = tl.load(look + 2)
+    end = tl.load(look + 3)  # the block's last row sees no token from here on
+    part = tl.load(look + 4).to(tl.int64)
     line = tl.load(chunk).to(tl.int64)
     start = tl.load(chunk + 1)
     count = tl.load(chunk + 2)
     mine = table + tl.load(chunk + 3).to(tl.int64) * table_stride
-    end = start + tl.minimum(offset + ROWS, count)  # the last row sees tokens before here
 
     at = tl.arange(0, WIDTH)
     row = offset + tl.arange(0, ROWS)
@@ -94,19 +121,59 @@ def _look(
     total = tl.zeros([ROWS], tl.float32)
     so_far = tl.zeros([ROWS, WIDTH], tl.float32)
     # Tokens that every row may see come first and need no mask.
-    plain = (start + offset + 1) // TILE * TILE
-    for tile in tl.range(0, plain, TILE):
+    plain = tl.minimum((start + offset + 1) // TILE * TILE, end)
+    for tile in tl.range(begin, plain, TILE):
         most, total, so_far = _tile(
             asks, mine, kept, theirs, tile, end, start + row, most, total, so_far,
             KEYS, WIDTH, PAGE, TILE, SCALED, LIFT, False,
         )  # fmt: skip
-    for tile in tl.range(plain, end, TILE):
+    for tile in tl.range(tl.maximum(begin, plain), end, TILE):
         most, total, so_far = _tile(
             asks, mine, kept, theirs, tile, end, start + row, most, total, so_far,
             KEYS, WIDTH, PAGE, TILE, SCALED, LIFT, True,
         )  # fmt: skip
     so_far = so_far / (total * LIFT)[:, None]
-    tl.store(out + where, so_far.to(out.dtype.element_ty), mask=inside)
+    if part < 0:
+        tl.store(out + where, so_far.to(out.dtype.element_ty), mask=inside)
+    else:
+        to = (part * ROWS + tl.arange(0, ROWS)) * QUERIES + head
+        tl.store(seen + to[:, None] * WIDTH + at[None, :], so_far)
+        tl.store(sums + to, most + tl.log2(total))
+
+
+@triton.jit
+def _merge(
+    chunks,  # [C, 4]
+    merges,  # [M, 4]
+    seen,  # [parts, ROWS, QUERIES, WIDTH]
+    sums,  # [parts, ROWS, QUERIES]
+    out,  # [T, QUERIES, WIDTH]
+    QUERIES: tl.constexpr,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    head = tl.program_id(0)
+    merge = merges + tl.program_id(1) * 4
+    chunk = chunks + tl.load(merge) * 4
+    row = tl.load(merge + 1) * ROWS + tl.arange(0, ROWS)
+    first = tl.load(merge + 2).to(tl.int64)
+    at = tl.arange(0, WIDTH)
+    most = tl.full([ROWS], -1e30, tl.float32)
+    total = tl.zeros([ROWS], tl.float32)
+    whole = tl.zeros([ROWS, WIDTH], tl.float32)
+    for part in range(first, first + tl.load(merge + 3)):
+        its = (part * ROWS + tl.arange(0, ROWS)) * QUERIES + head
+        its_sum = tl.load(sums + its)
+        its_seen = tl.load(seen + its[:, None] * WIDTH + at[None, :])
+        more = tl.maximum(most, its_sum)
+        fade, share = tl.exp2(most - more), tl.exp2(its_sum - more)
+        whole = whole * fade[:, None] + its_seen * share[:, None]
+        total = total * fade + share
+        most = more
+    line = tl.load(chunk).to(tl.int64) + row
+    where = (line[:, None] * QUERIES + head) * WIDTH + at[None, :]
+    inside = (row < tl.load(chunk + 2))[:, None]
+    tl.store(out + where, (whole / total[:, None]).to(out.dtype.element_ty), mask=inside)
 
 
 @triton.jit
