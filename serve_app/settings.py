@@ -112,11 +112,11 @@ class EngineSettings(_Section):
     """Prompts that need more tokens computed than this are documents: they wait in a lane of their
     own and take what is left of each step."""
     long_floor_tokens: Count = 64
-    """Tokens of each step that are the documents' in any case, so that they always move; half of
-    step_tokens at most."""
+    """Tokens of each step that decoding leaves to documents, and that those take while a chat lacks
+    room in the KV cache, so that they always move; half of step_tokens at most."""
     long_step_tokens: Count = 2048
-    """Tokens that documents take of a step beyond that floor: who comes meanwhile waits for the end
-    of the step, which takes the longer the more a document has read. Larger ones read no faster."""
+    """Tokens that documents take of a step: who comes meanwhile waits for the end of the step,
+    which takes the longer the more a document has read. Larger ones read no faster."""
     speculation: Literal["off", "by_request", "on"] = "off"
     """Whether greedy answers guess what follows from what stands earlier in their text and check it
     in one step: the same answers, sooner where texts repeat themselves. by_request: for requests

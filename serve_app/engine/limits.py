@@ -49,8 +49,13 @@ class Limits:
 
     @property
     def rest(self) -> int:
-        """Tokens of chats' prompts that are read before documents share a step with them."""
+        """Tokens of chats' prompts that are read before documents go first in a step."""
         return self.step_tokens
+
+    @property
+    def turn(self) -> int:
+        """Tokens that documents take then; half the step at most, for chats have waited too."""
+        return min(self.long_step_tokens, self.step_tokens // 2)
 
     @property
     def reserve(self) -> int:

@@ -1,10 +1,10 @@
 """One step: whose turn it is, and for how many tokens.
 
-Single tokens go first, whatever lane they are in. Then the long lane gets its floor, then the
-short lane all it can use, then the long lane what is left. In a step that reads prompts of chats
-documents rest, beyond their floor, until chats have read as many tokens as a step takes; then, in
-the first step where chats leave room, they take as many as those. So chats never wait for a
-document, and a document always moves. Documents take pages chunk by chunk, chats all of theirs at
+Single tokens go first, whatever lane they are in. Then the short lane gets all it can use. In a
+step that reads prompts of chats documents rest: whoever came during a document's step has then
+waited for that one alone. When chats have read as many tokens as a step takes, and no document has
+moved, documents go first in a step, with up to half of it. So a chat waits for one document's step
+at most, and a document always moves. Documents take pages chunk by chunk, chats all of theirs at
 once.
 """
 
@@ -42,10 +42,7 @@ class Turns:
         """Take the pages that the step needs, and charge its tokens."""
         self._decode(self._singles())
         if self._prefills or self._short or self._long:
-            self._feed_long(min(self._limits.floor, self._left), at_leisure=False)
-            self._feed_short()
-            if not self._grants or not self._chats_lack_pages:
-                self._let_documents_share()
+            self._feed()
             self._recall()
         return self._batch()
 
@@ -100,6 +97,20 @@ class Turns:
                 _charge(sequence, at + 1)
             self._decodes.append(Row(sequence, at, 1, True, sequence.pages))
 
+    def _feed(self) -> None:
+        """Share out what is left among prompts."""
+        limits, roster = self._limits, self._roster
+        if roster.rested >= limits.rest:
+            self._feed_documents(limits.turn)
+        self._feed_short()
+        chats = sum(count for one, count in self._grants.items() if one.lane is Lane.SHORT)
+        if not chats and self._chats_lack_pages:
+            self._feed_documents(limits.floor)
+        elif chats and self._documents_wait:
+            roster.rested += chats
+        if not self._grants:
+            self._feed_documents(limits.long_step_tokens, at_leisure=True)
+
     def _feed_short(self) -> None:
         """Prompts under way, then newcomers while there are places and pages."""
         for sequence in self._prefills:
@@ -108,20 +119,13 @@ class Turns:
         while self._left and (newcomer := self._next_short()) is not None:
             self._grant(newcomer, self._left)
 
-    def _let_documents_share(self) -> None:
-        """Give documents what is left, unless they rest.
-
-        Beside prompts of chats no more than those take: their step becomes twice as long at most.
-        """
-        if not self._long and not any(self._reads(one) for one in self._roster.running):
-            return
-        chats = sum(count for one, count in self._grants.items() if one.lane is Lane.SHORT)
-        self._roster.rested += chats
-        if chats and self._roster.rested <= self._limits.rest:
-            return
-        most = self._limits.long_step_tokens - sum(self._grants.values()) + chats
-        if self._feed_long(min(self._left, most, chats or most), at_leisure=True):
+    def _feed_documents(self, most: int, *, at_leisure: bool = False) -> None:
+        if self._feed_long(min(most, self._left), at_leisure=at_leisure):
             self._roster.rested = 0
+
+    @property
+    def _documents_wait(self) -> bool:
+        return bool(self._long) or any(self._reads(one) for one in self._roster.running)
 
     @property
     def _chats_lack_pages(self) -> bool:

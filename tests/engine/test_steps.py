@@ -107,6 +107,7 @@ class Steps(RuleBasedStateMachine):
             for one in self.books.running
             if one.lane is Lane.LONG and one.pending > 1 and not one.away
         }
+        rested = self.books._roster.rested
         batch = self.books.schedule()
         if not self.batches:
             assert bool(batch) is bool(self.books.running or self.books.waiting)
@@ -119,7 +120,8 @@ class Steps(RuleBasedStateMachine):
             assert known < row.sequence.most_tokens
             assert row.sequence.status is Status.RUNNING
         reading = {one for one in documents if one.status is Status.RUNNING}
-        if reading and self.books.blocks.available > self.books.limits.reserve:
+        rest = self.books._roster.rested > rested
+        if reading and not rest and self.books.blocks.available > self.books.limits.reserve:
             least = min(self.books.limits.floor, *(one.pending for one in reading))
             single = any(row.sequence.lane is Lane.LONG for row in batch.decodes)
             assert single or read(batch, Lane.LONG) >= least
