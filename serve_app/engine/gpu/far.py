@@ -18,9 +18,9 @@ from torch.nn.functional import pad
 from serve_app.engine.gpu.kernels.decode import gather
 from serve_app.engine.gpu.step import Heads, Kept
 
-LEAST_TOKENS = 2048  # of a chunk
-LEAST_SEEN = 4096  # tokens that its last one sees
 GRAIN = 256  # tokens: lengths are multiples of it
+LEAST_TOKENS = 2048 - GRAIN + 1  # of a chunk: whole grains make it as long as a document's others
+LEAST_SEEN = 4096  # tokens that its last one sees
 
 # Queries [1, H, n, d], keys and values [1, K, L, d], causal, scale -> seen [1, H, n, d] and
 # log of the sum of weights [1, H, n].
