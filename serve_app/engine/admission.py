@@ -16,7 +16,7 @@ from serve_app.engine.wishes import Wishes, Words
 from serve_app.errors import InvalidRequest, TooLong
 from serve_app.messages import ChatRequest, Request, Sampling
 
-LONG_TEXT = 16_384  # characters from which encoding (up to 1 us each) leaves the event loop
+LONG_TEXT = 16_384  # characters or tokens from which reading them leaves the event loop
 TURN_LETTERS = 32  # characters whose encoding takes longer than rendering one more turn (10 us)
 _SEEDS = 2**64
 _SALT = 16  # bytes
@@ -145,10 +145,10 @@ class Admission:
 
 
 def _letters(request: Request) -> int:
-    """Roughly how much there is to encode."""
+    """Roughly how much there is to encode: up to 1 us each; tokens are only looked up."""
     if isinstance(request, ChatRequest):
         return sum(len(message.content) + TURN_LETTERS for message in request.messages)
-    return len(request.prompt) if isinstance(request.prompt, str) else 0
+    return len(request.prompt)
 
 
 def _param(request: Request) -> str:

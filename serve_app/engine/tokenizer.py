@@ -6,6 +6,7 @@ What the model says is shown in whole characters, without control tokens or stop
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import filterfalse
 from typing import Any, Protocol
 
 from serve_app.engine.dialects import Backend, Dialect, Part, Template, Transcript, Vocabulary
@@ -58,7 +59,7 @@ class ChatTokenizer:
 
     def check(self, ids: Sequence[int], param: str = "prompt") -> Sequence[int]:
         """Raise InvalidRequest, or return the ids: all are the vocabulary's, control tokens too."""
-        unknown = next((token for token in ids if token not in self.vocabulary.token_bytes), None)
+        unknown = next(filterfalse(self.vocabulary.token_bytes.__contains__, ids), None)
         if unknown is not None:
             raise InvalidRequest(f"The vocabulary has no token {unknown}.", param)
         return ids

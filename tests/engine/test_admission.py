@@ -108,6 +108,16 @@ async def test_what_takes_long_to_encode_leaves_the_event_loop(
     assert (witness.threads != [threading.current_thread()]) is leaves
 
 
+@pytest.mark.parametrize(("length", "leaves"), [(1, False), (LONG_TEXT, True)])
+async def test_a_long_prompt_of_token_ids_is_looked_up_beside_the_event_loop(
+    length: int, leaves: bool
+) -> None:
+    witness = Witness()
+    request = CompletionRequest("r", "glm", (1,) * length, Sampling())
+    await admission_of(witness, Sampling()).render(request)
+    assert (witness.threads != [threading.current_thread()]) is leaves
+
+
 async def test_what_is_not_wished_is_as_the_model_says(admission: Admission) -> None:
     (sequence,) = await prepare(admission, ask(temperature=0.0, seed=3))
     assert sequence.choice == Choice(0.0, 0.8, 3)
