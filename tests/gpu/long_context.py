@@ -1,5 +1,7 @@
 """Prompts of 128K tokens whole, and what chats notice of them.
 
+Of the chats that waited longest, the steps between their coming and their first token are told.
+
 usage: python -m tests.gpu.long_context [auto|fp8]
 """
 
@@ -7,17 +9,69 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import asdict, dataclass
 
 import torch
 
+from serve_app.engine.batch import Batch
 from serve_app.engine.engine import Engine
+from serve_app.engine.flight import Flight
+from serve_app.engine.gpu.runner import GpuRunner
+from serve_app.engine.sequence import Lane
+from serve_app.settings import EngineSettings
 from tests.gpu import shape
 from tests.gpu.engine_speed import share
 from tests.gpu.stream import Stream, read
-from tests.gpu.whole_engine import Marked, build
+from tests.gpu.whole_engine import Marked, engine_of
 
+CONTEXT = 131_072
 DOCUMENT, CHAT, ANSWER = 131_000, 512, 16
 PAUSE_S = 0.23  # between two chats
+WORST = 3  # chats whose steps are told
+
+
+@dataclass(frozen=True)
+class Noted:
+    """One step as it was begun."""
+
+    begun: float  # on the machine's own clock, in seconds
+    decodes: int
+    chat_tokens: int
+    document_tokens: int
+    seen: int  # tokens that the longest chunk's last one sees
+
+
+class Noting(Marked):
+    """Marks steps, and notes what is in them."""
+
+    def __init__(self, runner: GpuRunner) -> None:
+        super().__init__(runner)
+        self.noted: list[Noted] = []
+
+    def begin(self, batch: Batch) -> Flight:
+        lanes = dict.fromkeys(Lane, 0)
+        for row in batch.chunks:
+            lanes[row.sequence.lane] += row.count
+        seen = max((row.start + row.count for row in batch.chunks), default=0)
+        counts = len(batch.decodes), lanes[Lane.SHORT], lanes[Lane.LONG], seen
+        self.noted.append(Noted(time.perf_counter(), *counts))
+        return super().begin(batch)
+
+    def between(self, stream: Stream) -> list[dict[str, float]]:
+        """The steps for which a reader waited: times in milliseconds, from its coming on."""
+        came, first = stream.asked, stream.asked + stream.first
+        steps = zip(self.noted, steps_ms(self), [0.0, *self.gaps_ms()], strict=True)
+        return [
+            asdict(noted)
+            | {"begun": round(1e3 * (noted.begun - came), 1)}
+            | {"ms": round(lasts, 1), "gap_ms": round(gap, 1)}
+            for noted, lasts, gap in steps
+            if noted.begun < first and noted.begun + 1e-3 * lasts > came
+        ]
+
+    def forget(self) -> None:
+        self.marks.clear()
+        self.noted.clear()
 
 
 async def chats(engine: Engine, count: int, seed: int) -> list[Stream]:
@@ -36,14 +90,19 @@ async def beside(engine: Engine, document: asyncio.Task[Stream], seed: int) -> l
     return list(await asyncio.gather(*under_way))
 
 
+def noting(settings: EngineSettings) -> Noting:
+    return Noting(GpuRunner(shape.model(), settings))
+
+
 def steps_ms(marked: Marked) -> list[float]:
     torch.cuda.synchronize()
     return [begin.elapsed_time(end) for begin, end in marked.marks]
 
 
 async def run(dtype: str) -> None:
-    settings = shape.settings(kv_dtype=dtype, kv_tokens=3 * 131_072, max_running=64)
-    engine, marked = build(shape.model(), settings)
+    settings = shape.settings(kv_dtype=dtype, kv_tokens=3 * CONTEXT, max_running=64)
+    marked = noting(settings)
+    engine = engine_of(marked, settings, CONTEXT)
     engine.start()
     await chats(engine, 4, 10**6)
     alone = [1e3 * each.first for each in await chats(engine, 24, 2 * 10**6)]
@@ -51,7 +110,7 @@ async def run(dtype: str) -> None:
     whole = await read(engine, words, 4)
     begun = time.perf_counter()
     again = await read(engine, [*words[:-40], *shape.prompt(2, 40)], 4)
-    marked.marks.clear()
+    marked.forget()
     document = asyncio.create_task(read(engine, shape.prompt(3, DOCUMENT), 4))
     crowd = await beside(engine, document, 3 * 10**6)
     firsts = [1e3 * each.first for each in crowd]
@@ -72,6 +131,9 @@ async def run(dtype: str) -> None:
         "seconds": round(time.perf_counter() - begun, 1),
     }
     print(json.dumps(told), flush=True)
+    for chat in sorted(crowd, key=lambda each: each.first)[-WORST:]:
+        waited = {"waited_ms": round(1e3 * chat.first, 1), "steps": marked.between(chat)}
+        print(json.dumps(waited), flush=True)
     await engine.stop()
 
 

@@ -13,6 +13,7 @@ from serve_app.messages import CompletionRequest, Delta, Finish, Sampling
 class Stream:
     """What one reader saw, in seconds from the asking."""
 
+    asked: float = 0.0  # on the machine's own clock
     first: float = 0.0
     last: float = 0.0
     tokens: int = 0
@@ -26,7 +27,8 @@ class Stream:
 async def read(engine: Engine, prompt: list[int], answer: int, **wishes: Any) -> Stream:
     sampling = Sampling(**{"max_tokens": answer, "temperature": 0.0, **wishes})
     request = CompletionRequest("r", "glm", tuple(prompt), sampling)
-    stream, begun = Stream(), time.perf_counter()
+    begun = time.perf_counter()
+    stream = Stream(begun)
     async with aclosing(engine.generate(request)) as events:
         async for event in events:
             now = time.perf_counter() - begun

@@ -54,16 +54,19 @@ class Marked:
 
 def build(model: Any, settings: EngineSettings) -> tuple[Engine, Marked]:
     marked = Marked(GpuRunner(model, settings))
+    return engine_of(marked, settings, model.config.max_position_embeddings), marked
+
+
+def engine_of(runner: Runner, settings: EngineSettings, context_tokens: int) -> Engine:
     known = tokens.tokenizer()
-    engine = Engine(
-        runner=marked,
+    return Engine(
+        runner=runner,
         tokenizer=known,
         grammars=tokens.grammars(known, settings),
         settings=settings,
-        context_tokens=model.config.max_position_embeddings,
+        context_tokens=context_tokens,
         eos_ids=(),
     )
-    return engine, marked
 
 
 async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, float]:
