@@ -160,6 +160,22 @@ def test_single_tokens_see_a_past_in_8_bits(heads: Heads, page: int) -> None:
     near(out, plain_decode(numbers, line, heads, exact))
 
 
+def test_every_number_of_8_bits_is_seen_as_it_is() -> None:
+    """Who asks for nothing sees as much of its one past token as of the new one, which is 0."""
+    heads = HEADS[1]
+    line = lines(heads, [1, 1, 1, 1], 4)
+    stored = torch.randperm(256).to(torch.uint8).view(4, 64)
+    stored[stored & 0x7F == 0x7F] = 0  # these are no numbers
+    kept = kept_for(line, heads, 4, scaled=True)
+    assert kept.scales is not None
+    kept.scales.fill_(1.0)
+    kept.pages.view(torch.uint8)[line.table[:, 0], 1, 0, 0] = stored
+    out = torch.full((4, heads.queries, heads.width), math.nan)
+    decode(torch.zeros_like(qkv(4, heads)), line, heads, kept, out.view(4, -1))
+    wanted = stored.view(torch.float8_e4m3fn).float() / 2
+    assert out.equal(wanted[:, None].expand_as(out))
+
+
 @pytest.mark.parametrize("heads", HEADS)
 def test_single_tokens_of_one_sequence_see_each_other(heads: Heads) -> None:
     """As the tokens of a chunk do: each sees those before it."""
@@ -176,13 +192,15 @@ def near(found: Tensor, wanted: Tensor) -> None:
     assert (found - wanted).norm() < 3e-3 * wanted.norm()
 
 
-def test_a_past_that_is_not_a_number_stays_with_its_owner() -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_past_that_is_not_a_number_stays_with_its_owner(scaled: bool) -> None:
     heads = HEADS[0]
     line = lines(heads, [5], 64)
     pages = torch.full((2, 2, heads.keys, 64, heads.width), math.nan)
     pages[:, :, :, :5] = 1.0
+    kept = Kept(pages.to(torch.float8_e4m3fn), pages[..., 0].clone()) if scaled else Kept(pages)
     out = torch.full((1, heads.queries * heads.width), math.nan)
-    decode(qkv(1, heads), line, heads, Kept(pages), out)
+    decode(qkv(1, heads), line, heads, kept, out)
     assert out.isfinite().all()
 
 

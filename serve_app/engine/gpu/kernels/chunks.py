@@ -12,11 +12,12 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
-from serve_app.engine.gpu.kernels.decode import LIFT, gather
+from serve_app.engine.gpu.kernels.decode import gather
 from serve_app.engine.gpu.step import Heads, Kept
 
 ROWS = 64  # tokens of a chunk that one program looks with
 _TILE = 64  # tokens looked at in one turn of the loop
+_LIFT = 1024.0  # keeps a weight times a scale among the numbers of float16
 _LOG2_E = 1.4426950408889634
 
 
@@ -54,7 +55,7 @@ def look_with_chunks(query: Tensor, chunks: Chunks, heads: Heads, kept: Kept, ou
         WIDTH=heads.width,
         PAGE=kept.page_tokens,
         SCALED=scaled,
-        LIFT=LIFT if scaled else 1.0,
+        LIFT=_LIFT if scaled else 1.0,
         ROWS=ROWS,
         TILE=_TILE,
         num_warps=4,

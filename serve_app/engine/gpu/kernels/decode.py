@@ -14,15 +14,19 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
 from serve_app.engine.gpu.kernels.early import early, wait
+from serve_app.engine.gpu.kernels.packed import join, part, unpack
 from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
+from serve_app.engine.gpu.kernels.splits import merge, merge_by_last, split_length
 from serve_app.engine.gpu.step import Heads, Kept, Lines
 
 _TILE = 64  # tokens looked at in one turn of the loop
 _FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
-_ENOUGH = 512  # programs to which a few rows are cut
-_WARPS, _WARPS_SCALED = 4, 2
-LIFT = 1024.0  # keeps a weight times a scale among the numbers of float16
-_SPLITS = (1, 2, 4, 8, 32, 128)  # each is compiled once
+_ENOUGH = 512  # programs to which a few rows are cut: about four
+# So that four programs are at once on a multiprocessor.
+_SHAPE = {"num_warps": 4, "num_stages": 2, "maxnreg": 128}
+_SHAPE_SCALED = {"num_warps": 2, "num_stages": 3}
+_LIFT = 10  # doublings that keep a weight times a scale among the numbers of float16
+_SPLITS = (1, 2, 4, 8, 32, 128, 256)  # each is compiled once
 _MOST = _SPLITS[-1]
 _MERGED = 32  # splits up to which one program merges them fast enough
 _LOG2_E = 1.4426950408889634
@@ -51,7 +55,6 @@ def decode(
     shape = (rows, heads.queries, splits)
     seen = out if splits == 1 else qkv.new_empty(*shape, heads.width, dtype=torch.float32)
     sums = seen if splits == 1 else qkv.new_empty(shape, dtype=torch.float32)
-    merges = 1 < splits <= _MERGED
     _look[(rows, heads.keys, splits)](
         qkv,
         lines.turns.cos,
@@ -60,6 +63,7 @@ def decode(
         lines.places,
         lines.table,
         kept.pages,
+        kept.pages.view(torch.int32) if scaled else kept.pages,
         kept.pages if kept.scales is None else kept.scales,
         seen,
         sums,
@@ -76,25 +80,15 @@ def decode(
         TILE=_TILE,
         SPLITS=splits,
         SCALED=scaled,
-        LIFT=LIFT if scaled else 1.0,
+        LIFT=_LIFT if scaled else 0,
         STORED=stored,
-        MERGES=merges,
+        MERGES=1 < splits <= _MERGED,
+        CARD=qkv.is_cuda,
         **early(qkv),
-        num_warps=_WARPS_SCALED if scaled else _WARPS,
-        num_stages=3,
+        **(_SHAPE_SCALED if scaled else _SHAPE),
     )
     if splits > _MERGED:
-        _merge[(rows, heads.queries)](
-            seen,
-            sums,
-            lines.places,
-            out,
-            WIDTH=heads.width,
-            TILE=_TILE,
-            SPLITS=splits,
-            STORED=stored,
-            **early(qkv),
-        )
+        merge(seen, sums, lines.places, out, tile=_TILE, stored=stored)
 
 
 @cache
@@ -112,6 +106,7 @@ def _look(
     places,  # [B]: tokens already in the pages
     table,  # [seats, M]
     pages,  # [pages, 2, KEYS, PAGE, WIDTH]
+    words,  # the same, four numbers of 8 bits in each
     scales,  # [pages, 2, KEYS, PAGE]
     seen,  # [B, KEYS * GROUP, SPLITS, WIDTH]
     sums,  # [B, KEYS * GROUP, SPLITS]: log2 of the sum of each split's weights
@@ -128,9 +123,10 @@ def _look(
     TILE: tl.constexpr,
     SPLITS: tl.constexpr,
     SCALED: tl.constexpr,
-    LIFT: tl.constexpr,  # what is summed up is so much larger than what is returned
+    LIFT: tl.constexpr,  # weights are doubled so often; their sum is too
     STORED: tl.constexpr,
     MERGES: tl.constexpr,
+    CARD: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     wait(EARLY)
@@ -145,149 +141,128 @@ def _look(
     if (split > 0) & (begin >= there):
         return
     mine = table + tl.load(seats + row).to(tl.int64) * table_stride
-
-    at = tl.arange(0, WIDTH)
-    member = tl.arange(0, BLOCK)
-    inside = (member < GROUP)[:, None]
-    token = qkv + row * (GROUP + 2) * KEYS * WIDTH
     angle = past.to(tl.int64) * TURNED
-    c, s = cos + angle, sin + angle
-    asks = token + (head * GROUP + member)[:, None] * WIDTH + at[None, :]
-    query = tl.load(asks, mask=inside, other=0.0)
-    query = turn(query, member < GROUP, c, s, BLOCK, WIDTH, TURNED)
-    one = tl.arange(0, 1)
-    key = tl.load(token + (KEYS * GROUP + head + one)[:, None] * WIDTH + at[None, :])
-    key = turn(key, one == 0, c, s, 1, WIDTH, TURNED)  # [1, WIDTH]
-    value = tl.load(token + (KEYS * (GROUP + 1) + head + one)[:, None] * WIDTH + at[None, :])
+    token = qkv + row * (GROUP + 2) * KEYS * WIDTH
+    query, key, value = _ask(
+        token, cos + angle, sin + angle, head, GROUP, BLOCK, KEYS, WIDTH, TURNED
+    )
 
     # The first split looks at the new token, which it has at hand, and stores it.
-    new = tl.sum(query.to(tl.float32) * key.to(tl.float32), 1) * scale
     first = split < 0 if STORED else split == 0
-    most = tl.where(first, new, -1e30)
-    total = tl.where(first, tl.full([BLOCK], 1.0, tl.float32), 0.0)
-    so_far = tl.where(first, value.to(tl.float32) * LIFT, tl.zeros([BLOCK, WIDTH], tl.float32))
-    page = tl.load(mine + past // PAGE).to(tl.int64)
-    line = (page * 2 * KEYS + head) * PAGE + past % PAGE
-    values = KEYS * PAGE  # from a token's keys to its values
-    store = at[None, :] < tl.where(first, WIDTH, 0)
-    to = pages + line * WIDTH + at[None, :]
-    if SCALED:
-        key_scale, value_scale = scale_of(key), scale_of(value)
-        only = one < tl.where(first, 1, 0)
-        tl.store(scales + line + one, key_scale, mask=only)
-        tl.store(scales + line + values + one, value_scale, mask=only)
-        key = key.to(tl.float32) / key_scale[:, None]
-        value = value.to(tl.float32) / value_scale[:, None]
-        query = query.to(tl.float16)
-    tl.store(to, key.to(pages.dtype.element_ty), mask=store)
-    tl.store(to + values * WIDTH, value.to(pages.dtype.element_ty), mask=store)
-
+    at = tl.arange(0, WIDTH)
     step = tl.arange(0, TILE)
+    values = KEYS * PAGE  # from a token's keys to its values
+    new = tl.sum(query.to(tl.float32) * key.to(tl.float32), 1) * scale
+    most = tl.where(first, new, -1e30) - LIFT
+    own = tl.where(first, 2.0**LIFT, 0.0)  # the new token's weight
+    total = tl.where(step == 0, own, 0.0)[None, :] + tl.zeros([BLOCK, TILE], tl.float32)
+    so_far = value.to(tl.float32) * own + tl.zeros([BLOCK, WIDTH], tl.float32)
+    if first:
+        page = tl.load(mine + past // PAGE).to(tl.int64)
+        slot = (page * 2 * KEYS + head) * PAGE + past % PAGE
+        _keep(key, pages, scales, slot, SCALED, WIDTH)
+        _keep(value, pages, scales, slot + values, SCALED, WIDTH)
+
+    if SCALED:
+        query = query.to(tl.float16)
+        so_far = part(so_far, BLOCK, WIDTH)
+        word = tl.arange(0, WIDTH // 4)
+    number = _numbers(mine, begin, end, PAGE, TILE)
     for tile in tl.range(begin, end, TILE):
-        place = tile + step
-        known = place < end
-        if PAGE % TILE == 0:
-            number = tl.load(mine + tile // PAGE).to(tl.int64)
-        else:
-            number = tl.load(mine + place // PAGE, mask=known, other=0).to(tl.int64)
-        slot = (number * 2 * KEYS + head) * PAGE + place % PAGE  # [TILE]
-        where = pages + slot[:, None] * WIDTH + at[None, :]
-        keys = tl.load(where, mask=known[:, None], other=0.0)
-        theirs = tl.load(where + values * WIDTH, mask=known[:, None], other=0.0)
+        known = tile + step < end
+        offset = tile % PAGE + step if PAGE % TILE == 0 else (tile + step) % PAGE
+        slot = (number * 2 * KEYS + head) * PAGE + offset  # [TILE]
+        number = _numbers(mine, tile + TILE, end, PAGE, TILE)  # the next tile's need not wait
+        keys = tl.load(pages + slot[:, None] * WIDTH + at[None, :])
         weight = tl.dot(query, tl.trans(keys.to(query.dtype))) * scale  # [BLOCK, TILE]
         if SCALED:
-            weight *= tl.load(scales + slot, mask=known, other=0.0)[None, :]
-        weight = tl.where(known[None, :], weight, -1e30)
-        more = tl.maximum(most, tl.max(weight, 1))
-        weight = tl.exp2(weight - more[:, None])
-        fade = tl.exp2(most - more)
-        total = total * fade + tl.sum(weight, 1)
-        so_far = so_far * fade[:, None]
+            weight *= tl.load(scales + slot)[None, :]
+        weight, fade, most = _weigh(weight, known, most, LIFT)
+        total = total * fade + weight
+        slot += values
         if SCALED:
-            lift = tl.load(scales + slot + values, mask=known, other=0.0) * LIFT
-            weight *= lift[None, :]
-        so_far = tl.dot(weight.to(query.dtype), theirs.to(query.dtype), so_far)
-        most = more
+            weight *= tl.load(scales + slot, mask=known, other=0.0)[None, :]
+            where = words + slot[:, None] * (WIDTH // 4) + word[None, :]
+            theirs = unpack(tl.load(where, mask=known[:, None], other=0), CARD)
+            weight = weight.to(query.dtype)
+            so_far = (
+                tl.dot(weight, theirs[0], so_far[0] * fade),
+                tl.dot(weight, theirs[1], so_far[1] * fade),
+                tl.dot(weight, theirs[2], so_far[2] * fade),
+                tl.dot(weight, theirs[3], so_far[3] * fade),
+            )
+        else:
+            where = pages + slot[:, None] * WIDTH + at[None, :]
+            theirs = tl.load(where, mask=known[:, None], other=0.0)
+            so_far = tl.dot(weight.to(query.dtype), theirs, so_far * fade)
+    if SCALED:
+        so_far = join(so_far, BLOCK, WIDTH)
 
+    total = tl.sum(total, 1)
+    member = tl.arange(0, BLOCK)
     rows = (row * KEYS + head) * GROUP + member
-    so_far = so_far / (total * LIFT)[:, None]
     to = seen + (rows[:, None] * SPLITS + split) * WIDTH + at[None, :]
-    tl.store(to, so_far.to(seen.dtype.element_ty), mask=inside)
+    found = (so_far / total[:, None]).to(seen.dtype.element_ty)
+    tl.store(to, found, mask=(member < GROUP)[:, None])
     if SPLITS > 1:
         tl.store(sums + rows * SPLITS + split, most + tl.log2(total), mask=member < GROUP)
     if MERGES:
-        tl.debug_barrier()  # all of the program's threads have stored their part
         done = arrivals + row * KEYS + head
         parts = tl.maximum(tl.cdiv(there, each), 1)
-        if tl.atomic_add(done, 1) == parts - 1:
-            tl.store(done, 0)
-            _merge_all(seen, sums, out, rows, parts, GROUP, BLOCK, WIDTH, SPLITS)
+        merge_by_last(done, parts, seen, sums, out, rows, GROUP, BLOCK, WIDTH, SPLITS)
 
 
 @triton.jit
-def split_length(past, TILE: tl.constexpr, SPLITS: tl.constexpr):
-    """Tokens a split: whole tiles, at least one."""
-    return tl.maximum(tl.cdiv(tl.cdiv(past, SPLITS), TILE), 1) * TILE
-
-
-@triton.jit
-def _merge_all(
-    seen,
-    sums,
-    out,
-    rows,  # [BLOCK]
-    parts,
+def _ask(
+    token,  # [(KEYS * GROUP + 2 * KEYS) * WIDTH]
+    cos,  # [TURNED]
+    sin,  # [TURNED]
+    head,
     GROUP: tl.constexpr,
     BLOCK: tl.constexpr,
+    KEYS: tl.constexpr,
     WIDTH: tl.constexpr,
-    SPLITS: tl.constexpr,
+    TURNED: tl.constexpr,
 ):
-    """Merge what other programs have stored: read past the cache of this multiprocessor."""
-    at = tl.arange(0, WIDTH)
-    inside = tl.arange(0, BLOCK) < GROUP
-    most = tl.full([BLOCK], -1e30, tl.float32)
-    total = tl.zeros([BLOCK], tl.float32)
-    whole = tl.zeros([BLOCK, WIDTH], tl.float32)
-    for split in range(parts):
-        line = rows * SPLITS + split
-        its = tl.load(sums + line, mask=inside, other=-1e30, cache_modifier=".cg")
-        where = seen + line[:, None] * WIDTH + at[None, :]
-        part = tl.load(where, mask=inside[:, None], other=0.0, cache_modifier=".cg")
-        more = tl.maximum(most, its)
-        fade, share = tl.exp2(most - more), tl.exp2(its - more)
-        whole = whole * fade[:, None] + part * share[:, None]
-        total = total * fade + share
-        most = more
-    to = out + rows[:, None] * WIDTH + at[None, :]
-    tl.store(to, (whole / total[:, None]).to(out.dtype.element_ty), mask=inside[:, None])
+    """Return one head's queries [BLOCK, WIDTH], key and value [1, WIDTH] of a new token."""
+    at = tl.arange(0, WIDTH)[None, :]
+    member = tl.arange(0, BLOCK)
+    one = tl.arange(0, 1)
+    asks = token + (head * GROUP + member)[:, None] * WIDTH + at
+    query = tl.load(asks, mask=(member < GROUP)[:, None], other=0.0)
+    query = turn(query, member < GROUP, cos, sin, BLOCK, WIDTH, TURNED)
+    key = tl.load(token + (KEYS * GROUP + head + one)[:, None] * WIDTH + at)
+    key = turn(key, one == 0, cos, sin, 1, WIDTH, TURNED)
+    value = tl.load(token + (KEYS * (GROUP + 1) + head + one)[:, None] * WIDTH + at)
+    return query, key, value
 
 
-@triton.jit(do_not_specialize_on_alignment=["places"])
-def _merge(
-    seen,  # [B, H, SPLITS, WIDTH]
-    sums,  # [B, H, SPLITS]
-    places,  # [B]
-    out,  # [B, H, WIDTH]
-    WIDTH: tl.constexpr,
-    TILE: tl.constexpr,
-    SPLITS: tl.constexpr,
-    STORED: tl.constexpr,
-    EARLY: tl.constexpr,
-):
-    wait(EARLY)
-    past = tl.load(places + tl.program_id(0))
-    past = past + 1 if STORED else past
-    row = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
-    split = tl.arange(0, SPLITS)
-    at = tl.arange(0, WIDTH)
-    used = (split == 0) | (split * split_length(past, TILE, SPLITS) < past)
-    weight = tl.load(sums + row * SPLITS + split, mask=used, other=-1e30)
-    weight = tl.exp2(weight - tl.max(weight, 0))
-    part = tl.load(
-        seen + (row * SPLITS + split)[:, None] * WIDTH + at[None, :], mask=used[:, None], other=0.0
-    )
-    whole = tl.sum(part * weight[:, None], 0) / tl.sum(weight, 0)
-    tl.store(out + row * WIDTH + at, whole.to(out.dtype.element_ty))
+@triton.jit
+def _keep(x, pages, scales, slot, SCALED: tl.constexpr, WIDTH: tl.constexpr):
+    """Put keys or values x [1, WIDTH] of a token into their place."""
+    if SCALED:
+        scale = scale_of(x)
+        tl.store(scales + slot + tl.arange(0, 1), scale)
+        x = x.to(tl.float32) / scale[:, None]
+    to = pages + slot * WIDTH + tl.arange(0, WIDTH)[None, :]
+    tl.store(to, x.to(pages.dtype.element_ty))
+
+
+@triton.jit
+def _numbers(mine, tile, end, PAGE: tl.constexpr, TILE: tl.constexpr):
+    """Say where the tokens of a tile are: in one page, or each in its own of [TILE]."""
+    place = tile
+    if PAGE % TILE != 0:
+        place += tl.arange(0, TILE)
+    return tl.load(mine + place // PAGE, mask=place < end, other=0).to(tl.int64)
+
+
+@triton.jit
+def _weigh(weight, known, most, LIFT: tl.constexpr):
+    """Take weights [BLOCK, TILE] by the largest of all: they, what those before fade by, it."""
+    weight = tl.where(known[None, :], weight, -1e30)
+    more = tl.maximum(most, tl.max(weight, 1) - LIFT)
+    return tl.exp2(weight - more[:, None]), tl.exp2(most - more)[:, None], more
 
 
 def plain_decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept) -> Tensor:
