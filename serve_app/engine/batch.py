@@ -33,6 +33,7 @@ class Batch:
     begun: tuple[Sequence, ...] = ()  # left the line in this step, for the first time or again
     moves: Moves = NOTHING  # before anything is computed or copied
     recalls: tuple[Recall, ...] = ()  # whose pages come back by those
+    rests: bool = False  # whether documents stand back in it for chats
     drawing: list[Row] = field(init=False)
     """Rows that draw a token, in the order in which tokens are returned."""
 
@@ -53,8 +54,9 @@ class Batch:
         return sum(row.count for row in self.chunks)
 
     @property
-    def reads_documents(self) -> bool:
-        return any(row.sequence.lane is Lane.LONG for row in self.chunks)
+    def has_documents(self) -> bool:
+        """Whether the next step may be a document's, which nobody should have to wait for twice."""
+        return self.rests or any(row.sequence.lane is Lane.LONG for row in self.chunks)
 
     def halves(self) -> "tuple[Batch, ...]":
         """Two batches that compute the same in turn; none if this one cannot be cut."""

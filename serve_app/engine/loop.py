@@ -2,9 +2,9 @@
 
 While a runner computes a step, the next one is planned and begun, so that it never waits for
 Python; only then is the first one read and booked. Behind a long step that is done shortly before
-its end, so that who comes meanwhile waits for that step alone; while documents are read, when it is
-over. A runner that computes while it begins is read at once, and so is a step whose tokens are here
-already.
+its end, so that who comes meanwhile waits for that step alone; while there are documents to read,
+when it is over. A runner that computes while it begins is read at once, and so is a step whose
+tokens are here already.
 """
 
 import sys
@@ -82,7 +82,7 @@ class Loop:
     def _ahead(self, batch: Batch) -> int:
         """Steps that may be left under way while the next one is planned."""
         landed = any(flight.landed for _, flight in self._flights)
-        if not batch or landed or batch.is_drafted or batch.reads_documents:
+        if not batch or landed or batch.is_drafted or batch.has_documents:
             return 0
         many = len(batch.decodes) >= _MANY and not self._nap.suits(batch)
         return _FAR_AHEAD if many else _AHEAD

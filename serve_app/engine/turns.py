@@ -37,6 +37,7 @@ class Turns:
         self._begun: list[Sequence] = []
         self._loads: list[tuple[int, int]] = []  # slots of the host, and pages for them
         self._recalls: list[Recall] = []
+        self._rests = False
 
     def plan(self) -> Batch:
         """Take the pages that the step needs, and charge its tokens."""
@@ -107,6 +108,7 @@ class Turns:
         if not chats and self._chats_lack_pages:
             self._feed_documents(limits.floor)
         elif chats and self._documents_wait:
+            self._rests = True
             roster.rested += chats
         if not self._grants:
             self._feed_documents(limits.long_step_tokens, at_leisure=True)
@@ -291,6 +293,7 @@ class Turns:
             begun=tuple(self._begun),
             moves=Moves(self._pages.host.planned(), tuple(self._loads)),
             recalls=tuple(self._recalls),
+            rests=self._rests,
         )
         _expect(batch)
         return batch

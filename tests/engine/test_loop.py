@@ -77,9 +77,9 @@ def model() -> Any:
 
 
 async def answers(
-    runner: Runner, tokenizer: ChatTokenizer, *requests: Any
+    runner: Runner, tokenizer: ChatTokenizer, *requests: Any, **fields: Any
 ) -> list[list[Event] | BaseException]:
-    chosen = settings()
+    chosen = settings(**fields)
     engine = Engine(
         runner=runner,
         tokenizer=tokenizer,
@@ -116,6 +116,18 @@ async def test_a_step_is_read_at_once_where_the_next_token_depends_on_it(
     told = Told(Late(ModelRunner(model, settings())))
     await answers(told, chat_tokenizer, ask(max_tokens=3, logprobs=0))
     assert told.notes == ["begin 1", "read 1", "begin 2", "read 2", "begin 3", "read 3"]
+
+
+async def test_nothing_is_begun_behind_another_step_while_there_are_documents(
+    model: Any, chat_tokenizer: ChatTokenizer
+) -> None:
+    """Whoever comes during a chat's step is then in the next one, before the document."""
+    told = Told(Late(ModelRunner(model, settings())))
+    asked = ask("x" * 40, max_tokens=1), ask(max_tokens=1)
+    await answers(told, chat_tokenizer, *asked, long_prompt_tokens=12, step_tokens=12)
+    steps = len(told.notes) // 2
+    assert steps > 3
+    assert told.notes == [f"{what} {1 + n}" for n in range(steps) for what in ("begin", "read")]
 
 
 async def test_who_is_alone_in_a_step_that_broke_fails(
