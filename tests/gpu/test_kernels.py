@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from serve_app.engine.gpu import far, looks
+from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.far import GRAIN, Chunk, borders, look_far
 from serve_app.engine.gpu.kernels import decode as decode_kernel
 from serve_app.engine.gpu.kernels.chunks import (
@@ -232,23 +233,11 @@ def test_chunks_see_their_past_and_no_token_after_them(
     (near if scaled else close)(out, plain_look_with_chunks(query, plan, heads, kept))
 
 
-def exactly(
-    query: Tensor, key: Tensor, value: Tensor, causal: bool, scale: float
-) -> tuple[Tensor, Tensor]:
-    """What cuDNN returns, written out."""
-    key, value = (
-        each.repeat_interleave(query.shape[1] // each.shape[1], 1) for each in (key, value)
-    )
-    weights = query @ key.mT * scale
-    if causal:
-        weights = weights.masked_fill(torch.ones_like(weights).triu(1).bool(), -math.inf)
-    return weights.softmax(-1) @ value, weights.logsumexp(-1)
-
-
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("start", [0, 37, 48])
-def test_past_and_chunk_looked_at_apart_are_as_looked_at_together(
-    start: int, scaled: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_long_chunk_is_looked_with_as_any_other(
+    at_once: bool, start: int, scaled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(far, "GRAIN", 8)
     heads, count = HEADS[0], 20
@@ -258,8 +247,27 @@ def test_past_and_chunk_looked_at_apart_are_as_looked_at_together(
     plan = planned(heads, line.table, chunk)
     query = torch.randn(count, heads.queries, heads.width)
     out = torch.full((count, heads.queries * heads.width), math.nan)
-    look_far(query, chunk, line.table, heads, kept, out=out, attend=exactly)
+    by = BackEnd("plain", "torch", plain_attend, 1, at_once=at_once)
+    look_far(query, chunk, line.table, heads, kept, out=out, by=by)
     close(out, plain_look_with_chunks(query, plan, heads, kept))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "start", "count", "is_far"),
+    [
+        (True, 4000, 512, True),
+        (True, 4000, 511, False),
+        (True, 3000, 512, False),  # sees little
+        (False, 4000, 257, True),  # 512 in whole grains, which are computed anyhow
+        (False, 4000, 256, False),
+    ],
+)
+def test_keys_and_values_are_gathered_for_long_chunks_that_see_much(
+    *, at_once: bool, start: int, count: int, is_far: bool
+) -> None:
+    by = BackEnd("plain", "torch", plain_attend, 512, at_once=at_once)
+    assert Chunk(0, start, count, 0).is_far(by) == is_far
+    assert not Chunk(0, start, count, 0).is_far(None)
 
 
 def test_a_past_of_any_length_is_cut_into_pieces_of_a_few_lengths() -> None:

@@ -10,7 +10,9 @@ from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.choice import Choice
-from serve_app.engine.gpu import stack
+from serve_app.engine.gpu import far, stack
+from serve_app.engine.gpu import runner as gpu_runner
+from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.kernels import decode
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import can_serve
@@ -123,6 +125,29 @@ def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
     one = sequence(3, 12 if draws else 13)
     served.run(Batch((), (row(one, 0, 12, 0),)))
     assert rows == [12, 12, 12, *behind]
+
+
+@pytest.mark.parametrize(("at_once", "looks"), [(True, [True]), (False, [True, False, False])])
+def test_a_long_chunk_is_looked_with_by_the_back_end_that_was_found(
+    model: Any, monkeypatch: pytest.MonkeyPatch, *, at_once: bool, looks: list[bool]
+) -> None:
+    asked = []
+
+    def attend(*given: Any) -> tuple[Tensor, Tensor]:
+        asked.append(given[3])
+        return plain_attend(*given)
+
+    found = BackEnd("stand-in", "torch", attend, 4, at_once=at_once)
+    monkeypatch.setattr(gpu_runner, "back_end", lambda *_: found)
+    monkeypatch.setattr(far, "GRAIN", 2)
+    monkeypatch.setattr(far, "LEAST_SEEN", 8)
+    served = runner(model)
+    one = sequence(1, 11)
+    served.run(Batch((), (row(one, 0, 6, 0),)))
+    assert not asked
+    draws = served.run(Batch((), (row(one, 6, 5, 0),)))
+    assert draws.tokens == wanted(model, one.tokens, 1)
+    assert asked == 2 * looks  # each layer: all, or else the chunk, then 4 and 2 tokens before it
 
 
 def test_a_step_begins_before_the_last_one_is_read(model: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_app.engine.batch import Batch, Row
+from serve_app.engine.gpu.backends import BackEnd
 from serve_app.engine.gpu.far import Chunk
 from serve_app.engine.gpu.looks import Looks, share_out
 from serve_app.engine.sampling.chances import asked_places
@@ -50,11 +51,13 @@ class Layout:
     drawing_seats: Numbers  # [B]
 
 
-def lay_out(batch: Batch, seats: Sequence[int], block: int, heads: int, *, far: bool) -> Layout:
+def lay_out(
+    batch: Batch, seats: Sequence[int], block: int, heads: int, by: BackEnd | None
+) -> Layout:
     """Lay all rows side by side.
 
-    `block` is how many tokens of a near chunk are looked with at once, by each of `heads`; `far`:
-    whether there is another way for those that see much.
+    `block` is how many tokens of a near chunk are looked with at once, by each of `heads`; `by`
+    looks with far ones, where there is one.
     """
     alone = len(batch.decodes)
     counts = np.array([row.count for row in batch.rows], np.int64)
@@ -65,7 +68,7 @@ def lay_out(batch: Batch, seats: Sequence[int], block: int, heads: int, *, far: 
         Chunk(begin, row.start, row.count, seat)
         for begin, row, seat in zip(first, batch.chunks, seats[alone:], strict=True)
     ]
-    near = [each for each in enumerate(chunks) if not (far and each[1].far)]
+    near = [each for each in enumerate(chunks) if not each[1].is_far(by)]
     drawing = [place for place, row in enumerate(batch.rows) if row.draws]
     asked = [
         begin + place - row.start
@@ -76,7 +79,7 @@ def lay_out(batch: Batch, seats: Sequence[int], block: int, heads: int, *, far: 
         lines=_lines(batch, seats),
         chunks=np.array([astuple(chunk) for chunk in chunks], np.int32).reshape(-1, 4),
         near=share_out(near, block, heads),
-        far=tuple(chunk for chunk in chunks if far and chunk.far),
+        far=tuple(chunk for chunk in chunks if chunk.is_far(by)),
         drawing=np.concatenate([ends[drawing] - 1, np.array(asked, np.int64)]),
         drawing_seats=np.array([seats[place] for place in drawing], np.int32),
     )

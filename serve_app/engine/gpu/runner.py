@@ -15,9 +15,9 @@ from torch import Tensor
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.draws import Chances, Draws
 from serve_app.engine.flight import checked
+from serve_app.engine.gpu.backends import WRITTEN_OUT, back_end
 from serve_app.engine.gpu.cache import Cache, dtype_of
 from serve_app.engine.gpu.drawing import Drawer
-from serve_app.engine.gpu.far import has_cudnn
 from serve_app.engine.gpu.ferry import Ferry, Letter
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
@@ -78,9 +78,10 @@ class GpuRunner:
         self._last = torch.zeros(seats + 1, dtype=torch.int32, device=device)
         nobody = self._last[:0]
         self._lines = Lines(nobody, nobody, self._table, weights.turns(places))
-        self._far = has_cudnn(device, model.dtype, heads)
         self._heads = heads.queries
-        self._stack = Stack(weights, self._cache.layers, self._last, ranks)
+        self._by = back_end(device, model.dtype, heads)
+        layers = self._cache.layers
+        self._stack = Stack(weights, layers, self._last, ranks, self._by or WRITTEN_OUT)
         self._draws = ranks.leads
         self._seats = Seats(seats)
         self._ferry = Ferry(device)
@@ -151,7 +152,7 @@ class GpuRunner:
         return self._draw(batch.drawing, own, logits, likeliest)
 
     def _compute(self, batch: Batch, seats: Sequence[int]) -> Flight:
-        layout = lay_out(batch, seats, ROWS, self._heads, far=self._far)
+        layout = lay_out(batch, seats, ROWS, self._heads, self._by)
         tokens, places, seated = self._ferry.send(layout.lines)
         chunks = None
         near = layout.near

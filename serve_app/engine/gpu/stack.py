@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import linear
 
+from serve_app.engine.gpu.backends import WRITTEN_OUT, BackEnd
 from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
@@ -36,10 +37,16 @@ class Stack:
     """Owns nothing: weights, pages and last tokens are lent to it."""
 
     def __init__(
-        self, weights: Weights, kept: Sequence[Kept], last: Tensor, ranks: Ranks = ALONE
+        self,
+        weights: Weights,
+        kept: Sequence[Kept],
+        last: Tensor,
+        ranks: Ranks = ALONE,
+        by: BackEnd = WRITTEN_OUT,
     ) -> None:
-        """`kept` by each layer; `last` [S]: the last token of each seat."""
+        """`kept` by each layer; `last` [S]: each seat's last token; `by` looks with far chunks."""
         self._ranks = ranks
+        self._by = by
         self._weights = weights
         self._kept = kept
         self._last = last
@@ -110,7 +117,7 @@ class Stack:
         if step.chunks is not None:
             look_with_chunks(query, step.chunks, heads, kept, seen)
         for chunk in step.far:
-            look_far(query, chunk, step.lines.table, heads, kept, out=seen)
+            look_far(query, chunk, step.lines.table, heads, kept, out=seen, by=self._by)
 
 
 def _product(
