@@ -103,6 +103,16 @@ def test_a_layers_output_is_added_and_the_sum_normalised(adds: bool, post: bool)
     close(stream, twin)
 
 
+@pytest.mark.parametrize("post", [False, True])
+def test_a_layers_output_may_come_in_parts(post: bool) -> None:
+    stream, parts = torch.randn(3, 100), torch.randn(2, 3, 100)
+    gains = torch.randn(2, 100)
+    given = (gains[0], 1e-5, gains[1] if post else None)
+    twin = stream.clone()
+    close(add_norm(stream, parts, *given), plain_add_norm(twin, parts.sum(0), *given))
+    close(stream, twin)
+
+
 def test_the_gate_of_the_mlp() -> None:
     both = torch.randn(3, 5000)
     close(swiglu(both), plain_swiglu(both))

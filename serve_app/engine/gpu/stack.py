@@ -11,6 +11,7 @@ from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
+from serve_app.engine.gpu.kernels.many import many, suits
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, Norm, skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
@@ -83,9 +84,11 @@ class Stack:
     def _plain(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
         weights, drawing = self._weights, step.drawing
-        sums = Sums(self._ranks, stream, weights.epsilon)
+        recorded = self._ranks is ALONE and step.singles == len(stream)
+        product = _recorded_product if recorded else _product
+        sums = Sums(self._ranks, stream, weights.epsilon, recorded=recorded)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
-            qkv = _product(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
+            qkv = product(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
             is_last = layer is weights.layers[-1]
             if is_last and drawing is not None and not len(drawing):
                 rotate_and_store(qkv, step.lines, weights.heads, kept)
@@ -95,7 +98,7 @@ class Stack:
                 sums.keep(drawing)
                 seen = seen.index_select(0, drawing)
             sums.add(seen, layer.out, layer.after_attention)
-            gated = _product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
+            gated = product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
             sums.add(gated, layer.down, layer.after_mlp)
         return _product(sums.norm(weights.norm), weights.head)
 
@@ -127,3 +130,11 @@ def _product(
         return skinny(x, weight, bias=bias, gated=gated)
     result = linear(x, weight, bias)
     return swiglu(result) if gated else result
+
+
+def _recorded_product(
+    x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
+) -> Tensor:
+    """The same where a launch may take long: it is made once."""
+    chosen = many if suits(x, weight, gated=gated) else _product
+    return chosen(x, weight, bias=bias, gated=gated)

@@ -4,17 +4,26 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from serve_app.engine.gpu.kernels.many import many_parts, suits
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, skinny
 from serve_app.engine.ranks import ALONE, Near, Ranks
 
+_SPLITS = 2  # parts of a product with many rows, which the norm adds up
+
 
 class Sums:
     """Products with weights of which each rank has a part; their sum over the ranks is added."""
 
-    def __init__(self, ranks: Ranks, stream: Tensor, epsilon: float) -> None:
-        """`stream` [T, K] is the same on all ranks, and changed in place."""
+    def __init__(
+        self, ranks: Ranks, stream: Tensor, epsilon: float, *, recorded: bool = False
+    ) -> None:
+        """`stream` [T, K] is the same on all ranks, and changed in place.
+
+        `recorded`: whether a step is, so that it does not matter how long a launch takes.
+        """
+        self._recorded = recorded
         self._ranks = ranks
         self._stream = stream
         self._epsilon = epsilon
@@ -37,7 +46,9 @@ class Sums:
     def add(self, x: Tensor, weight: Tensor, post: Tensor | None) -> None:
         """Add x @ weight.T, with the next norm at the latest; normalised itself by a `post`."""
         self._delta, self._post = None, post
-        if self._ranks is ALONE and post is None and len(x) > MOST_ROWS:
+        if self._ranks is ALONE and self._recorded and suits(x, weight, splits=_SPLITS):
+            self._delta = many_parts(x, weight, _SPLITS)
+        elif self._ranks is ALONE and post is None and len(x) > MOST_ROWS:
             self._stream.addmm_(x, weight.t())  # as it is written: nothing is read again for it
         elif self._near is None:
             product = skinny if len(x) <= MOST_ROWS else linear

@@ -14,12 +14,13 @@ from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 _HOPPER = 9
 
 
-def early(x: Tensor) -> dict[str, bool]:
+def early(x: Tensor, *, busy: bool = False) -> dict[str, bool]:
     """Return launch options for a kernel that works on the rows of `x`.
 
-    Only for one row: with more, kernels that wait take room from those that work.
+    Only for one row, or where the kernel before keeps every multiprocessor `busy` with one program
+    each: kernels that wait take room from those that work.
     """
-    if x.is_cuda and len(x) == 1 and _has_early_launch(x.device):
+    if x.is_cuda and (busy or len(x) == 1) and _has_early_launch(x.device):
         return {"EARLY": True, "launch_pdl": True}
     return {"EARLY": False}
 

@@ -15,9 +15,11 @@ def add_norm(
 ) -> Tensor:
     """Add `delta` [T, K] to `stream` [T, K] in place; return the sum's RMS norm [T, K].
 
-    With `post`, `delta` is normalised itself before it is added, as GLM-4-0414 does.
+    `delta` may also be parts [S, T, K] whose sum is meant. With `post`, it is normalised itself
+    before it is added, as GLM-4-0414 does.
     """
     rows, width = stream.shape
+    in_parts = delta is not None and delta.dim() > stream.dim()
     out = torch.empty_like(stream)
     _add_norm[(rows,)](
         stream,
@@ -26,27 +28,29 @@ def add_norm(
         weight if post is None else post,
         out,
         epsilon,
+        rows,
         WIDTH=width,
         BLOCK=triton.next_power_of_2(width),
-        ADDS=delta is not None,
+        PARTS=0 if delta is None else len(delta) if in_parts else 1,
         POST=post is not None,
-        **early(stream),
+        **early(stream, busy=in_parts),
         num_warps=8 if width > _NARROW else 4,
     )
     return out
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _add_norm(
     stream,  # [T, WIDTH], changed in place
-    delta,  # [T, WIDTH]
+    delta,  # [T, WIDTH], or [PARTS, T, WIDTH]
     weight,  # [WIDTH]
     post,  # [WIDTH]
     out,  # [T, WIDTH]
     epsilon,
+    rows,
     WIDTH: tl.constexpr,
     BLOCK: tl.constexpr,
-    ADDS: tl.constexpr,
+    PARTS: tl.constexpr,
     POST: tl.constexpr,
     EARLY: tl.constexpr,
 ):
@@ -55,8 +59,11 @@ def _add_norm(
     at = tl.arange(0, BLOCK)
     inside = at < WIDTH
     x = tl.load(stream + row + at, mask=inside, other=0.0)
-    if ADDS:
+    if PARTS > 0:
         change = tl.load(delta + row + at, mask=inside, other=0.0)
+        for part in tl.static_range(1, PARTS):
+            change += tl.load(delta + part * rows * WIDTH + row + at, mask=inside, other=0.0)
+        change = change.to(x.dtype)
         if POST:
             gain = tl.load(post + at, mask=inside, other=0.0)
             change = normal(change, gain, epsilon, WIDTH)
@@ -79,6 +86,7 @@ def plain_add_norm(
 ) -> Tensor:
     """What `add_norm` computes."""
     if delta is not None:
+        delta = delta.sum(0).to(stream.dtype) if delta.dim() > stream.dim() else delta
         stream += delta if post is None else plain_norm(delta, post, epsilon)
     return plain_norm(stream, weight, epsilon)
 
