@@ -13,6 +13,7 @@ from serve_app.engine.gpu.far import Chunk
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
+from serve_app.engine.gpu.kernels.few import add_few, few, scale
 from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors
 from serve_app.engine.gpu.kernels.race import Odds, race
@@ -72,9 +73,13 @@ def attention(own: Kept, known: Lines) -> None:
 
 def products(rows: int) -> None:
     x, weight, norm = numbers(rows, 1000), numbers(3000, 1000), Norm(numbers(1000), 1e-6)
-    skinny(x, weight, norm=norm, bias=numbers(3000))
-    skinny(x, weight, norm=norm, gated=True)
-    skinny(x, weight, stream=numbers(rows, 3000))
+    if rows == 1:
+        skinny(x, weight, norm=norm, bias=numbers(3000))
+        skinny(x, weight, norm=norm, gated=True)
+        skinny(x, weight, stream=numbers(rows, 3000))
+    else:
+        few(scale(x, norm), weight, bias=numbers(3000))
+        few(add_few(numbers(rows, 3000), numbers(1000, 3000), x, norm), weight, gated=True)
     add_norm(x, numbers(rows, 1000), numbers(1000), 1e-6, numbers(1000))
     swiglu(numbers(rows, 3000))
 
@@ -93,7 +98,7 @@ def main() -> None:
     known = lines()
     for scaled in (False, True):
         attention(kept(scaled=scaled), known)
-    for rows in (1, 3, 8, 16):
+    for rows in (1, 3, 16, 30, 40):
         products(rows)
         drawing(rows, known)
     torch.cuda.synchronize()

@@ -3,6 +3,7 @@
 import math
 from dataclasses import astuple
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from serve_app.engine.gpu.kernels.chunks import (
 )
 from serve_app.engine.gpu.kernels.decode import decode, plain_decode
 from serve_app.engine.gpu.kernels.entry import embed, plain_embed
+from serve_app.engine.gpu.kernels.few import add_few, few, scale
 from serve_app.engine.gpu.kernels.norm import add_norm, plain_add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors, plain_floors
 from serve_app.engine.gpu.kernels.race import UNSOUND, Odds, plain_race, race
@@ -286,18 +288,51 @@ def test_a_past_of_any_length_is_cut_into_pieces_of_a_few_lengths() -> None:
     assert len({end - begin for cut in cuts for begin, end in pairwise(cut)}) == 10
 
 
-@pytest.mark.parametrize("rows", [1, 3, 16])
 @pytest.mark.parametrize("what", ["plain", "norm and bias", "gated", "stream"])
-def test_products_of_few_rows(rows: int, what: str) -> None:
-    x, weight = torch.randn(rows, 320), torch.randn(90, 320) / 18
+def test_products_of_one_row(what: str) -> None:
+    x, weight = torch.randn(1, 320), torch.randn(90, 320) / 18
     extras = {
         "plain": {},
         "norm and bias": {"norm": Norm(torch.randn(320), 1e-5), "bias": torch.randn(90)},
         "gated": {"norm": Norm(torch.randn(320), 1e-5), "gated": True},
-        "stream": {"stream": torch.randn(rows, 90)},
+        "stream": {"stream": torch.randn(1, 90)},
     }[what]
     twins = {name: value.clone() if name == "stream" else value for name, value in extras.items()}
     close(skinny(x, weight, **extras), plain_skinny(x, weight, **twins))
+
+
+ROWS = [2, 16, 17, 40]
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("what", ["plain", "bias", "gated"])
+def test_products_of_few_rows(rows: int, what: str) -> None:
+    x, weight = torch.randn(rows, 320), torch.randn(90, 320) / 18
+    extras: dict[str, Any] = {"plain": {}, "bias": {"bias": torch.randn(90)}}.get(
+        what, {"gated": True}
+    )
+    wanted = plain_skinny(x, weight, **extras)
+    close(few(x, weight, **extras), wanted)
+    into = torch.full_like(wanted, math.nan)
+    assert few(x, weight, **extras, into=into) is into
+    close(into, wanted)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("width", [80, 320, 1300])
+def test_few_rows_are_added_to_the_stream_and_scaled_for_the_next_product(
+    rows: int, width: int
+) -> None:
+    stream, norm = torch.randn(rows, 200), Norm(torch.randn(200), 1e-5)
+    weight, then = torch.randn(200, width) / width**0.5, torch.randn(300, 200) / 14
+    twin = stream.clone()
+    close(few(scale(stream, norm), then), plain_skinny(stream, then, norm=norm))
+    for _ in range(2):  # the second time after the first's parts
+        x = torch.randn(rows, width)
+        scaled = add_few(x, weight, stream, norm)
+        plain_skinny(x, weight, stream=twin)
+        close(stream, twin)
+        close(few(scaled, then, gated=True), plain_skinny(twin, then, norm=norm, gated=True))
 
 
 def run(logits: Tensor, odds: Odds | None) -> list[int]:

@@ -1,20 +1,20 @@
 """The forward pass of a GLM on one card: from tokens to logits, layer after layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn.functional import linear
 
 from serve_app.engine.gpu.backends import WRITTEN_OUT, BackEnd
 from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
+from serve_app.engine.gpu.kernels.few import MOST_ROWS, add_few, few, scale
 from serve_app.engine.gpu.kernels.many import many, suits
+from serve_app.engine.gpu.kernels.product import product
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
-from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, Norm, skinny
-from serve_app.engine.gpu.kernels.swiglu import swiglu
+from serve_app.engine.gpu.kernels.skinny import Norm, skinny
 from serve_app.engine.gpu.step import Kept, Lines
 from serve_app.engine.gpu.sums import Sums
 from serve_app.engine.gpu.weights import Weights
@@ -60,35 +60,53 @@ class Stack:
         """Compute a step; return the logits [B, V] of the tokens that draw."""
         own = embed(step.tokens, step.lines, self._last, self._weights.embedding)
         stream = self._ranks.share(own)  # only the first rank knows every seat's last token
-        if step.singles == len(stream) <= MOST_ROWS and not self._sandwiched:
-            return self._ranks.gather(self._fused(step, stream))
-        return self._ranks.gather(self._plain(step, stream))
+        return self._ranks.gather(self._way(step, stream)(step, stream))
+
+    def _way(self, step: Step, stream: Tensor) -> Callable[[Step, Tensor], Tensor]:
+        if step.singles < len(stream) or self._sandwiched:
+            return self._plain
+        if len(stream) == 1:
+            return self._one
+        return self._few if len(stream) <= MOST_ROWS and self._ranks is ALONE else self._plain
 
     @property
     def _sandwiched(self) -> bool:
         return self._weights.layers[0].after_attention is not None
 
-    def _fused(self, step: Step, stream: Tensor) -> Tensor:
-        """A few rows: norms, gate and residual stream ride along with the products."""
+    def _one(self, step: Step, stream: Tensor) -> Tensor:
+        """One row: norms, gate and residual stream ride along with the products."""
         weights = self._weights
         sums = Sums(self._ranks, stream, weights.epsilon)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
             norm = Norm(layer.attention_norm, weights.epsilon)
             qkv = skinny(stream, layer.qkv, norm=norm, bias=layer.qkv_bias)
-            stream = sums.add_few(self._look(step, qkv, kept), layer.out)
+            stream = sums.add_one(self._look(step, qkv, kept), layer.out)
             norm = Norm(layer.mlp_norm, weights.epsilon)
             gated = skinny(stream, layer.gate_up, norm=norm, gated=True)
-            stream = sums.add_few(gated, layer.down)
+            stream = sums.add_one(gated, layer.down)
         return skinny(stream, weights.head, norm=Norm(weights.norm, weights.epsilon))
+
+    def _few(self, step: Step, stream: Tensor) -> Tensor:
+        """A few rows: likewise, and who writes the stream prepares its next norm."""
+        weights = self._weights
+        norms = [Norm(layer.attention_norm, weights.epsilon) for layer in weights.layers]
+        norms.append(Norm(weights.norm, weights.epsilon))
+        x = scale(stream, norms[0])
+        for layer, kept, norm in zip(weights.layers, self._kept, norms[1:], strict=True):
+            qkv = few(x, layer.qkv, bias=layer.qkv_bias)
+            mlp_norm = Norm(layer.mlp_norm, weights.epsilon)
+            x = add_few(self._look(step, qkv, kept), layer.out, stream, mlp_norm)
+            x = add_few(few(x, layer.gate_up, gated=True), layer.down, stream, norm)
+        return few(x, weights.head)
 
     def _plain(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
         weights, drawing = self._weights, step.drawing
         recorded = self._ranks is ALONE and step.singles == len(stream)
-        product = _recorded_product if recorded else _product
+        times = _recorded_product if recorded else product
         sums = Sums(self._ranks, stream, weights.epsilon, recorded=recorded)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
-            qkv = product(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
+            qkv = times(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
             is_last = layer is weights.layers[-1]
             if is_last and drawing is not None and not len(drawing):
                 rotate_and_store(qkv, step.lines, weights.heads, kept)
@@ -98,9 +116,9 @@ class Stack:
                 sums.keep(drawing)
                 seen = seen.index_select(0, drawing)
             sums.add(seen, layer.out, layer.after_attention)
-            gated = product(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
+            gated = times(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
             sums.add(gated, layer.down, layer.after_mlp)
-        return _product(sums.norm(weights.norm), weights.head)
+        return product(sums.norm(weights.norm), weights.head)
 
     def _look(self, step: Step, qkv: Tensor, kept: Kept) -> Tensor:
         heads, singles = self._weights.heads, step.singles
@@ -123,18 +141,9 @@ class Stack:
             look_far(query, chunk, step.lines.table, heads, kept, out=seen, by=self._by)
 
 
-def _product(
-    x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
-) -> Tensor:
-    if len(x) <= MOST_ROWS:
-        return skinny(x, weight, bias=bias, gated=gated)
-    result = linear(x, weight, bias)
-    return swiglu(result) if gated else result
-
-
 def _recorded_product(
     x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
 ) -> Tensor:
     """The same where a launch may take long: it is made once."""
-    chosen = many if suits(x, weight, gated=gated) else _product
+    chosen = many if suits(x, weight, gated=gated) else product
     return chosen(x, weight, bias=bias, gated=gated)

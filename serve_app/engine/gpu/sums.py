@@ -1,13 +1,12 @@
 """The residual stream of a step: what attentions and MLPs add to it, and its norms."""
 
-import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from serve_app.engine.gpu.kernels.many import many_parts, suits
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
-from serve_app.engine.gpu.kernels.skinny import MOST_ROWS, skinny
+from serve_app.engine.gpu.kernels.product import OWN_ROWS, product
+from serve_app.engine.gpu.kernels.skinny import skinny
 from serve_app.engine.ranks import ALONE, Near, Ranks
 
 _SPLITS = 2  # parts of a product with many rows, which the norm adds up
@@ -33,8 +32,8 @@ class Sums:
         self._delta: Tensor | None = None
         self._post: Tensor | None = None
 
-    def add_few(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Add x @ weight.T at once; return the stream."""
+    def add_one(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Add the product of one row at once; return the stream."""
         if self._near is None:
             own = self._stream if self._ranks.leads else None  # so that it is in the sum once
             self._stream = self._ranks.total(skinny(x, weight, stream=own))
@@ -48,15 +47,12 @@ class Sums:
         self._delta, self._post = None, post
         if self._ranks is ALONE and self._recorded and suits(x, weight, splits=_SPLITS):
             self._delta = many_parts(x, weight, _SPLITS)
-        elif self._ranks is ALONE and post is None and len(x) > MOST_ROWS:
+        elif self._ranks is ALONE and post is None and len(x) > OWN_ROWS:
             self._stream.addmm_(x, weight.t())  # as it is written: nothing is read again for it
         elif self._near is None:
-            product = skinny if len(x) <= MOST_ROWS else linear
             self._delta = self._ranks.total(product(x, weight))
-        elif len(x) <= MOST_ROWS:
-            self._delta = skinny(x, weight, into=self._next(self._near))
         else:
-            self._delta = torch.mm(x, weight.t(), out=self._next(self._near))
+            self._delta = product(x, weight, into=self._next(self._near))
 
     def norm(self, weight: Tensor) -> Tensor:
         """Return the stream's norm [T, K]."""

@@ -1,4 +1,4 @@
-"""Products of a few rows with a weight: each weight is read once, as fast as memory gives it.
+"""Products of one row with a weight: each weight is read once, as fast as memory gives it.
 
 What stands before and after the product costs nothing here, so it is done on the way: RMS norm
 before, bias, gate or residual stream after.
@@ -16,9 +16,7 @@ from serve_app.engine.gpu.kernels.early import early, wait
 from serve_app.engine.gpu.kernels.norm import plain_norm
 from serve_app.engine.gpu.kernels.swiglu import plain_swiglu
 
-MOST_ROWS = 8  # beyond, cuBLAS is as fast
 _HEAD = 1 << 15  # columns beyond which a weight must be the vocabulary's
-_TENSOR_ROWS = 16  # rows a tensor core takes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +37,23 @@ def skinny(
     stream: Tensor | None = None,
     into: Tensor | None = None,
 ) -> Tensor:
-    """Multiply x [M, K] with weight [N, K]: [M, N].
+    """Multiply x [1, K] with weight [N, K]: [1, N].
 
-    With `gated`, weight is gate and up and the result their SwiGLU, [M, N / 2]; with `stream`
-    [M, N], the result is added to it in place; with `into` [M, N], it is written there.
+    With `gated`, weight is gate and up and the result their SwiGLU, [1, N / 2]; with `stream`
+    [1, N], the result is added to it in place; with `into` [1, N], it is written there.
     """
-    rows, width = x.shape
+    width = x.shape[1]
     wide = len(weight) // (2 if gated else 1)
     out = into if stream is None else stream
     if out is None:
-        out = x.new_empty(rows, wide)
-    shape = _shape(rows, wide, width, gated=gated)
-    kernel = _one if rows == 1 else _few
-    kernel[(triton.cdiv(wide, shape.columns),)](
+        out = x.new_empty(1, wide)
+    shape = _shape(wide, width, gated=gated)
+    _product[(triton.cdiv(wide, shape.columns),)](
         x,
         weight,
         weight if norm is None else norm.weight,
         weight if bias is None else bias,
         out,
-        rows,
         wide,
         0.0 if norm is None else norm.epsilon,
         WIDTH=width,
@@ -83,35 +79,26 @@ class _Shape:
 
 
 # Found by measuring whole steps of GLM-4-9B on an H200.
-_ONE = {
+_SHAPES = {
     "gate": _Shape(1, 2048, 8, 1),
     "head": _Shape(8, 1024, 4, 1),
     "down": _Shape(8, 512, 8, 1),
     "square": _Shape(8, 512, 2, 1),
 }
-_FEW = {
-    "gate": _Shape(64, 128, 8, 4),
-    "head": _Shape(64, 128, 8, 4),
-    "down": _Shape(64, 256, 4, 4),
-    "square": _Shape(64, 256, 4, 4),
-}
 
 
-def _shape(rows: int, wide: int, width: int, *, gated: bool) -> _Shape:
+def _shape(wide: int, width: int, *, gated: bool) -> _Shape:
     kind = "gate" if gated else "down" if width > 2 * wide else "square"
-    if wide > _HEAD:
-        kind = "head"
-    return (_ONE if rows == 1 else _FEW)[kind]
+    return _SHAPES["head" if wide > _HEAD else kind]
 
 
-@triton.jit(do_not_specialize=["_rows"])
-def _one(
+@triton.jit
+def _product(
     x,  # [1, WIDTH]
     weight,  # [N, WIDTH], or [2 * N, WIDTH] if GATED
     gain,  # [WIDTH]
     bias,  # [N]
     out,  # [1, N]
-    _rows,
     wide,
     epsilon,
     WIDTH: tl.constexpr,
@@ -172,72 +159,6 @@ def _one(
 def _read(line, at, inside, WIDTH: tl.constexpr):
     mask = inside[:, None] & (at < WIDTH)[None, :]
     return tl.load(line + at[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
-
-
-@triton.jit(do_not_specialize=["rows"])
-def _few(
-    x,  # [rows, WIDTH]
-    weight,  # [N, WIDTH], or [2 * N, WIDTH] if GATED
-    gain,  # [WIDTH]
-    bias,  # [N]
-    out,  # [rows, N]
-    rows,
-    wide,
-    epsilon,
-    WIDTH: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    STEP: tl.constexpr,
-    NORM: tl.constexpr,
-    BIAS: tl.constexpr,
-    GATED: tl.constexpr,
-    ADDS: tl.constexpr,
-    EARLY: tl.constexpr,
-    ROWS: tl.constexpr = _TENSOR_ROWS,
-):
-    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    inside = column < wide
-    row = tl.arange(0, ROWS)
-    here = row < rows
-    step = tl.arange(0, STEP)
-    line = weight + column.to(tl.int64)[:, None] * WIDTH
-    up_line = line + wide.to(tl.int64) * WIDTH
-    so_far = tl.zeros([COLUMNS, ROWS], tl.float32)
-    up = tl.zeros([COLUMNS, ROWS], tl.float32)
-    squares = tl.zeros([ROWS], tl.float32)
-    wait(EARLY)
-    for begin in tl.range(0, WIDTH, STEP):
-        at = begin + step
-        known = at < WIDTH
-        part = tl.load(
-            x + row[None, :] * WIDTH + at[:, None], mask=known[:, None] & here[None, :], other=0.0
-        )  # [STEP, ROWS]
-        if NORM:
-            full = part.to(tl.float32)
-            squares += tl.sum(full * full, 0)
-            part = full * tl.load(gain + at, mask=known, other=0.0).to(tl.float32)[:, None]
-            part = part.to(x.dtype.element_ty)
-        mask = inside[:, None] & known[None, :]
-        numbers = tl.load(line + at[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
-        so_far = tl.dot(numbers, part, so_far)
-        if GATED:
-            numbers = tl.load(
-                up_line + at[None, :], mask=mask, other=0.0, eviction_policy="evict_first"
-            )
-            up = tl.dot(numbers, part, up)
-    if NORM:
-        unit = tl.rsqrt(squares / WIDTH + epsilon)[None, :]
-        so_far *= unit
-        up *= unit
-    if BIAS:
-        so_far += tl.load(bias + column, mask=inside, other=0.0).to(tl.float32)[:, None]
-    if GATED:
-        so_far = up * so_far * tl.sigmoid(so_far)
-    to = out + row[None, :] * wide + column[:, None]
-    mask = inside[:, None] & here[None, :]
-    if ADDS:
-        so_far = so_far.to(out.dtype.element_ty).to(tl.float32)
-        so_far += tl.load(to, mask=mask, other=0.0).to(tl.float32)
-    tl.store(to, so_far.to(out.dtype.element_ty), mask=mask)
 
 
 def plain_skinny(
