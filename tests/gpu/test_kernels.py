@@ -308,9 +308,8 @@ ROWS = [2, 16, 17, 40]
 @pytest.mark.parametrize("what", ["plain", "bias", "gated"])
 def test_products_of_few_rows(rows: int, what: str) -> None:
     x, weight = torch.randn(rows, 320), torch.randn(90, 320) / 18
-    extras: dict[str, Any] = {"plain": {}, "bias": {"bias": torch.randn(90)}}.get(
-        what, {"gated": True}
-    )
+    bias = torch.randn(90) if what == "bias" else None
+    extras: dict[str, Any] = {"bias": bias, "gated": what == "gated"}
     wanted = plain_skinny(x, weight, **extras)
     close(few(x, weight, **extras), wanted)
     into = torch.full_like(wanted, math.nan)

@@ -115,13 +115,13 @@ def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
 ) -> None:
     served = runner(model)
     rows: list[int] = []
-    product = stack._product
+    product = stack.product
 
     def counted(x: Tensor, *given: Any, **named: Any) -> Tensor:
         rows.append(len(x))
         return product(x, *given, **named)
 
-    monkeypatch.setattr(stack, "_product", counted)
+    monkeypatch.setattr(stack, "product", counted)
     one = sequence(3, 12 if draws else 13)
     served.run(Batch((), (row(one, 0, 12, 0),)))
     assert rows == [12, 12, 12, *behind]

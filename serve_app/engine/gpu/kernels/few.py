@@ -87,7 +87,7 @@ def _scaled(stream: Tensor, columns: int, norm: Norm) -> Scaled:
 
 
 def _filled(rows: int) -> int:
-    return max(_LEAST, triton.next_power_of_2(rows))
+    return max(_LEAST, 1 << (rows - 1).bit_length())
 
 
 def _launch(
