@@ -14,6 +14,7 @@ from serve_app.engine.gpu import far, stack
 from serve_app.engine.gpu import runner as gpu_runner
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.kernels import decode
+from serve_app.engine.gpu.kernels.product import product
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import can_serve
 from serve_app.engine.moves import Moves
@@ -115,7 +116,6 @@ def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
 ) -> None:
     served = runner(model)
     rows: list[int] = []
-    product = stack.product
 
     def counted(x: Tensor, *given: Any, **named: Any) -> Tensor:
         rows.append(len(x))
