@@ -1,4 +1,4 @@
-"""Products of 2 to 64 rows with a weight: each weight is read once, as fast as memory gives it.
+"""Products of 2 to 32 rows with a weight: each weight is read once, as fast as memory gives it.
 
 A program has a tile of the weight's rows, which the copy engine brings some steps ahead. Where
 there are too few tiles to fill the card each is cut into parts, and the program that is done last
@@ -18,7 +18,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from serve_app.engine.gpu.kernels.skinny import Norm
 
-MOST_ROWS = 64
+MOST_ROWS = 32  # beyond, what each program reads of the rows counts
 _LEAST = 16  # rows to which fewer are filled up for the tensor cores
 _HEAD = 1 << 15  # columns beyond which a weight must be the vocabulary's
 _COLUMNS = 64  # of a stream that a program scales
@@ -144,7 +144,7 @@ class _Shape:
     parts: int = 1  # into which a weight's row is cut
 
 
-# Found by measuring chains of all products of GLM-4-9B on an H200, by rows filled up.
+# Found by measuring chains of all products of GLM-4-9B on an H200; by rows, filled up.
 _SHAPES = {
     16: {
         "gate": _Shape(64, 128, 3),
@@ -157,12 +157,6 @@ _SHAPES = {
         "head": _Shape(64, 128, 4),
         "wide": _Shape(64, 128, 4, parts=2),
         "square": _Shape(64, 128, 4, parts=4),
-    },
-    64: {
-        "gate": _Shape(64, 64, 4),
-        "head": _Shape(64, 64, 6),
-        "wide": _Shape(64, 64, 6, parts=2),
-        "square": _Shape(64, 64, 6, parts=4),
     },
 }
 
