@@ -21,7 +21,7 @@ from serve_app.engine.gpu.kernels.skinny import Norm
 MOST_ROWS = 32  # beyond, what each program reads of the rows counts
 _LEAST = 16  # rows to which fewer are filled up for the tensor cores
 _HEAD = 1 << 15  # columns beyond which a weight must be the vocabulary's
-_COLUMNS = 64  # of a stream that a program scales
+_COLUMNS = 64  # of the result, a program
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,14 @@ def few(
 
 def add_few(x: Tensor, weight: Tensor, stream: Tensor, norm: Norm) -> Scaled:
     """Add the product to `stream` [M, N] in place; return its sum, scaled for the next one."""
-    shape = _shape(x, weight, gated=False)
-    scaled = _scaled(stream, shape.columns, norm)
+    scaled = _scaled(stream, norm)
     _launch(x, weight, stream, gain=norm.weight, scaled=scaled)
     return scaled
 
 
 def scale(stream: Tensor, norm: Norm) -> Scaled:
     """Scale a stream [M, K] that no product has written."""
-    scaled = _scaled(stream, _COLUMNS, norm)
+    scaled = _scaled(stream, norm)
     rows, width = stream.shape
     _scale[(triton.cdiv(width, _COLUMNS),)](
         stream,
@@ -79,9 +78,9 @@ def scale(stream: Tensor, norm: Norm) -> Scaled:
     return scaled
 
 
-def _scaled(stream: Tensor, columns: int, norm: Norm) -> Scaled:
+def _scaled(stream: Tensor, norm: Norm) -> Scaled:
     rows, width = stream.shape
-    tiles = triton.cdiv(width, columns)
+    tiles = triton.cdiv(width, _COLUMNS)
     squares = stream.new_empty(tiles, _filled(rows), dtype=torch.float32)
     return Scaled(torch.empty_like(stream), squares, norm.epsilon)
 
@@ -104,12 +103,12 @@ def _launch(
     rows, width = x.shape
     wide, filled = out.shape[1], _filled(rows)
     shape = _shape(x, weight, gated=gated)
-    tiles = triton.cdiv(wide, shape.columns)
-    each = shape.parts * shape.columns * filled
+    tiles = triton.cdiv(wide, _COLUMNS)
+    each = shape.parts * _COLUMNS * filled
     squares = 0 if before is None else len(before.squares)
     _product[(tiles * shape.parts,)](
         TensorDescriptor(x, [rows, width], [width, 1], [filled, shape.step]),
-        TensorDescriptor(weight, list(weight.shape), [width, 1], [shape.columns, shape.step]),
+        TensorDescriptor(weight, list(weight.shape), [width, 1], [_COLUMNS, shape.step]),
         out if before is None else before.squares,
         out if bias is None else bias,
         out,
@@ -122,7 +121,7 @@ def _launch(
         wide,
         0.0 if before is None else before.epsilon,
         WIDTH=width,
-        COLUMNS=shape.columns,
+        COLUMNS=_COLUMNS,
         ROWS=filled,
         STEP=shape.step,
         PARTS=shape.parts,
@@ -138,7 +137,6 @@ def _launch(
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    columns: int  # of the result, a program
     step: int  # numbers of a weight's row in one turn of the loop
     stages: int
     parts: int = 1  # into which a weight's row is cut
@@ -147,16 +145,16 @@ class _Shape:
 # Found by measuring chains of all products of GLM-4-9B on an H200; by rows, filled up.
 _SHAPES = {
     16: {
-        "gate": _Shape(64, 128, 3),
-        "head": _Shape(64, 128, 5),
-        "wide": _Shape(64, 128, 5, parts=2),
-        "square": _Shape(64, 128, 5, parts=4),
+        "gate": _Shape(128, 3),
+        "head": _Shape(128, 5),
+        "wide": _Shape(128, 5, parts=2),
+        "square": _Shape(128, 5, parts=4),
     },
     32: {
-        "gate": _Shape(64, 64, 5),
-        "head": _Shape(64, 128, 4),
-        "wide": _Shape(64, 128, 4, parts=2),
-        "square": _Shape(64, 128, 4, parts=4),
+        "gate": _Shape(64, 5),
+        "head": _Shape(128, 4),
+        "wide": _Shape(128, 4, parts=2),
+        "square": _Shape(128, 4, parts=4),
     },
 }
 
