@@ -301,10 +301,10 @@ def test_products_of_one_row(what: str) -> None:
     close(skinny(x, weight, **extras), plain_skinny(x, weight, **twins))
 
 
-ROWS = [2, 16, 17, 32]
+FEW = [2, 16, 17, 32]
 
 
-@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("rows", FEW)
 @pytest.mark.parametrize("what", ["plain", "bias", "gated"])
 def test_products_of_few_rows(rows: int, what: str) -> None:
     x, weight = torch.randn(rows, 320), torch.randn(90, 320) / 18
@@ -317,7 +317,7 @@ def test_products_of_few_rows(rows: int, what: str) -> None:
     close(into, wanted)
 
 
-@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("rows", FEW)
 @pytest.mark.parametrize("width", [80, 320, 1300])
 def test_few_rows_are_added_to_the_stream_and_scaled_for_the_next_product(
     rows: int, width: int
