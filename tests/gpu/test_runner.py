@@ -110,6 +110,14 @@ def test_prompts_in_chunks_and_single_tokens_together(family: str) -> None:
     assert two.tokens[6:] == answers[1][:3]
 
 
+def test_a_single_token_that_does_not_draw_leaves_the_draw_to_the_others(model: Any) -> None:
+    served = runner(model)
+    one, two = sequence(1, 9), sequence(2, 6)
+    served.run(Batch((), (row(one, 0, 6, 0), row(two, 0, 5, 10))))
+    draws = served.run(Batch((row(one, 6, 1, 0), row(two, 5, 1, 10))))
+    assert draws.tokens == wanted(model, two.tokens, 1)
+
+
 @pytest.mark.parametrize(("draws", "behind"), [(True, [1, 1]), (False, [])])
 def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
     model: Any, monkeypatch: pytest.MonkeyPatch, *, draws: bool, behind: list[int]

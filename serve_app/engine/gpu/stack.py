@@ -84,7 +84,8 @@ class Stack:
             norm = Norm(layer.mlp_norm, weights.epsilon)
             gated = skinny(stream, layer.gate_up, norm=norm, gated=True)
             stream = sums.add_one(gated, layer.down)
-        return skinny(stream, weights.head, norm=Norm(weights.norm, weights.epsilon))
+        norm = Norm(weights.norm, weights.epsilon)
+        return _drawn(step, skinny(stream, weights.head, norm=norm))
 
     def _few(self, step: Step, stream: Tensor) -> Tensor:
         """A few rows: likewise, and who writes the stream prepares its next norm."""
@@ -97,7 +98,7 @@ class Stack:
             mlp_norm = Norm(layer.mlp_norm, weights.epsilon)
             x = add_few(self._look(step, qkv, kept), layer.out, stream, mlp_norm)
             x = add_few(few(x, layer.gate_up, gated=True), layer.down, stream, norm)
-        return few(x, weights.head)
+        return _drawn(step, few(x, weights.head))
 
     def _plain(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
@@ -139,6 +140,10 @@ class Stack:
             look_with_chunks(query, step.chunks, heads, kept, seen)
         for chunk in step.far:
             look_far(query, chunk, step.lines.table, heads, kept, out=seen, by=self._by)
+
+
+def _drawn(step: Step, logits: Tensor) -> Tensor:
+    return logits if step.drawing is None else logits.index_select(0, step.drawing)
 
 
 def _recorded_product(
