@@ -77,8 +77,9 @@ class ModelSettings(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto: float32 on CPU, bfloat16 on GPU."""
     quantization: Literal["none", "nf4", "int8"] = "none"
-    """Hold the products inside the layers in 4 or 8 bits while reading them: a quarter or half of
-    bfloat16's memory, but not faster. none: as the model is stored."""
+    """Hold the products inside the layers in 4 or 8 bits while reading them: a good quarter or half
+    of bfloat16's memory. On a CUDA card faster for a few streams at once, slower for many; the
+    figures are in docs/performance.md. none: as the model is stored."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     public_key: Path | None = None
     """PEM file; only models whose manifest its owner signed are brought or loaded.

@@ -14,6 +14,8 @@ from serve_app.models.shares import Share
 from serve_app.models.workspace import RECALLED_TOKENS, WINDOW_LIMITS
 from serve_app.settings import Settings
 
+_KEPT = 2  # weights unpacked at a time: one in a step, one in its recordings
+
 
 def gpu_names() -> tuple[str, ...]:
     """GPUs that torch can use."""
@@ -52,13 +54,14 @@ def plan_memory(folder: ModelFolder, placement: Placement, settings: Settings) -
     plain, in_8_bits = shape.bytes_per_token(placement.dtype), shape.scaled_bytes_per_token
     token_bytes = in_8_bits if scaled else plain
     on_gpu = placement.device == "cuda"
+    unpacked = max(held.unpacked_bytes(name, source) for name, source in sources.items())
     under_way = 2 * RECALLED_TOKENS * token_bytes if on_gpu and engine.host_kv_tokens else 0
     return MemoryPlan(
         weights_bytes=sum(weights),
         kv_bytes_per_token=token_bytes,
         kv_tokens=engine.kv_tokens,
         free_bytes=_free_bytes(placement.device, share.ranks),
-        work_bytes=shape.work_bytes(engine, placement) + under_way,
+        work_bytes=shape.work_bytes(engine, placement) + under_way + _KEPT * unpacked,
         window_limit=WINDOW_LIMITS[placement.device],
         largest_bytes=max(weights),
         ranks=share.ranks,

@@ -18,9 +18,11 @@ ITEM_BYTES: Mapping[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 _PRODUCT = re.compile(r"model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight")
 _PLAIN = (".weight", ".bias")  # other names are statistics of a quantised weight
 
-_NF4_BLOCK = 64  # weights that share a scale, itself held in a byte
-_NF4_SCALES = 256  # scales that share a float32
-_NF4_TABLES = (16 + 256 + 1) * 4  # what the codes mean, and an offset
+_SCALE = 4  # bytes; scales are float32 numbers
+_NF4_BLOCK = 64  # weights that share a scale
+_NF4_TABLE = 16 * _SCALE  # what the codes mean
+_NF4_SCALES = ".absmax"  # a stored weight may have them in bytes, themselves scaled by what is...
+_NESTED = (".nested_absmax", ".nested_quant_map")  # ...read, and then of no use
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,20 @@ class Precision:
         """What a tensor takes once it is in memory."""
         if self.quantises(name):
             return _packed(source, self.quantization)
+        if name.endswith(_NESTED):
+            return 0
+        if name.endswith(_NF4_SCALES):
+            return source.count * _SCALE
         if source.stored.dtype not in FLOATS or not name.endswith(_PLAIN):
             return source.bytes
         return source.count * ITEM_BYTES[self.dtype]
+
+    def unpacked_bytes(self, name: str, source: Source) -> int:
+        """What a product's weight takes in the numbers that are computed with; others: 0."""
+        if self.quantization == "none" or not _PRODUCT.fullmatch(name):
+            return 0
+        each = 2 if self.stored and self.quantization == "nf4" else 1  # codes in a byte
+        return each * source.count * ITEM_BYTES[self.dtype]
 
 
 def stored_quantization(config: Mapping[str, Any]) -> Quantization:
@@ -76,6 +89,5 @@ def precision(dtype: Dtype, wanted: Quantization, config: Mapping[str, Any]) -> 
 def _packed(source: Source, quantization: Quantization) -> int:
     count = source.count
     if quantization == "int8":
-        return count + 4 * source.shape[0]  # a float32 scale a row
-    scales = -(-count // _NF4_BLOCK)
-    return -(-count // 2) + scales + 4 * -(-scales // _NF4_SCALES) + _NF4_TABLES
+        return count + _SCALE * source.shape[0]  # one a row
+    return -(-count // 2) + _SCALE * -(-count // _NF4_BLOCK) + _NF4_TABLE

@@ -22,13 +22,13 @@ STATS: Mapping[Quantization, tuple[str, ...]] = {
 
 
 def nf4_linear(plain: nn.Linear, dtype: torch.dtype) -> Any:
-    """An empty 4-bit linear of that shape; scales are quantised too."""
+    """An empty 4-bit linear of that shape; scales stay as they are."""
     return bitsandbytes.nn.Linear4bit(
         plain.in_features,
         plain.out_features,
         plain.bias is not None,
         compute_dtype=dtype,
-        compress_statistics=True,
+        compress_statistics=False,
         quant_type="nf4",
         device="meta",
     )
@@ -60,7 +60,7 @@ def pack_nf4(linear: Any, weight: Tensor, device: torch.device) -> nn.Parameter:
     packed: nn.Parameter = bitsandbytes.nn.Params4bit(
         weight.to(device),
         requires_grad=False,
-        compress_statistics=True,
+        compress_statistics=False,
         quant_type="nf4",
         module=linear,
     ).to(device)
@@ -86,10 +86,19 @@ def unpack_nf4(linear: Any, weight: Tensor, stats: Stats, device: torch.device) 
     packed: nn.Parameter = bitsandbytes.nn.Params4bit.from_prequantized(
         data=weight, quantized_stats=dict(stats), device=device, module=linear
     )
-    shape = (linear.out_features, linear.in_features)
-    if tuple(linear.quant_state.shape) != shape:
-        raise ValueError(f"it is of shape {tuple(linear.quant_state.shape)}, not {shape}")
+    shape, state = (linear.out_features, linear.in_features), linear.quant_state
+    if tuple(state.shape) != shape:
+        raise ValueError(f"it is of shape {tuple(state.shape)}, not {shape}")
+    if state.nested:
+        _unnest(state)
     return packed
+
+
+def _unnest(state: Any) -> None:
+    """Keep scales that were quantised themselves as the float32 numbers that they stand for."""
+    state.absmax = bitsandbytes.functional.dequantize_blockwise(state.absmax, state.state2)
+    state.absmax += state.offset
+    state.nested, state.state2, state.offset = False, None, None
 
 
 def unpack_int8(_: Any, weight: Tensor, stats: Stats, device: torch.device) -> nn.Parameter:

@@ -1,8 +1,11 @@
-"""Weights in 4 and 8 bits against bfloat16: memory, speed, and what recordings would give.
+"""Weights in 8 and 4 bits against bfloat16: memory, a recorded step, whole runs, and how exact.
 
-usage: python -m tests.gpu.quantised [streams,...]     one card with bitsandbytes, about 2 minutes
+usage: python -m tests.gpu.quantised [--modules]      one card with bitsandbytes, about 90 s
+
+--modules: bitsandbytes' own products and transformers' modules too, a minute more.
 """
 
+import copy
 import gc
 import json
 import sys
@@ -13,26 +16,35 @@ from typing import Any
 import torch
 from torch import nn
 
+from serve_app.engine.batch import Batch, Row
 from serve_app.engine.flight import Runner
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.model import ModelRunner
+from serve_app.engine.sequence import Sequence
 from serve_app.models.precision import Quantization
 from serve_app.models.quantised import LINEARS, PACK
 from tests.gpu import shape
-from tests.gpu.decode_step import milliseconds
+from tests.gpu.correctness import error
+from tests.gpu.decode_step import milliseconds, step
 from tests.gpu.drive import Drive
 
-STREAMS = (1, 8, 32)
-PROMPT, ANSWER = 128, 32
+KINDS: tuple[Quantization, ...] = ("none", "int8", "nf4")
+ROWS = (1, 8, 16, 32, 64, 128)
+STREAMS = (1, 8, 32, 128)
+MODULES = (1, 8, 32)
+PROMPT, ANSWER = 512, 128
 
 
-def exchange(model: Any, quantization: Quantization) -> None:
+def exchange(model: Any, quantization: Quantization) -> Any:
     """Quantise the products inside the layers in place, as loading does."""
-    for layer in model.model.layers:
+    for layer in model.model.layers if quantization != "none" else ():
         for room in (layer.self_attn, layer.mlp):
             for name, plain in list(room.named_children()):
                 if isinstance(plain, nn.Linear):
                     room.set_submodule(name, _packed(plain, quantization))
+    gc.collect()
+    torch.cuda.empty_cache()
+    return model
 
 
 def _packed(plain: nn.Linear, quantization: Quantization) -> Any:
@@ -43,30 +55,59 @@ def _packed(plain: nn.Linear, quantization: Quantization) -> Any:
     return linear
 
 
+def speed(runner: Runner, streams: int, answer: int = ANSWER) -> float:
+    """Tokens a second over all streams, prompts included."""
+    drive = Drive(runner, shape.settings(), ahead=isinstance(runner, GpuRunner))  # type: ignore[arg-type]
+    drive.finish(shape.sequences(streams, 16, 2, seed=99))
+    begun = time.perf_counter()
+    drive.finish(shape.sequences(streams, PROMPT, answer, seed=streams))
+    return round(streams * answer / (time.perf_counter() - begun), 1)
+
+
+def kernels(quantization: Quantization) -> Iterator[dict[str, Any]]:
+    """What is served: own kernels and recordings."""
+    model = exchange(shape.model(), quantization)
+    known = {"quantization": quantization, "runner": "GpuRunner"}
+    weights = torch.cuda.memory_allocated()
+    runner = GpuRunner(model, shape.settings())
+    gc.collect()
+    yield known | {"weights_gib": round(weights / 2**30, 2)}
+    with torch.inference_mode():
+        for rows in ROWS:
+            yield known | {"rows": rows, "step_ms": round(milliseconds(step(runner, rows)), 3)}
+    for streams in STREAMS:
+        yield known | {"streams": streams, "tokens_s": speed(runner, streams)}
+
+
+def modules(quantization: Quantization) -> Iterator[dict[str, Any]]:
+    """Transformers' modules, and the products alone."""
+    model = exchange(shape.model(), quantization)
+    known = {"quantization": quantization, "runner": "ModelRunner"}
+    for rows in MODULES:
+        work = products(model, rows)
+        took = round(milliseconds(recorded(work), 10), 2)
+        yield known | {"rows": rows, "products_ms": took}
+    runner = ModelRunner(model, shape.settings())
+    for streams in MODULES:
+        yield known | {"streams": streams, "tokens_s": speed(runner, streams, 16)}
+
+
 def products(model: Any, rows: int) -> Callable[[], None]:
-    """Every product inside the layers once, for so many tokens."""
-    device = model.device
-    work = [
-        (linear, torch.randn(rows, linear.in_features, device=device, dtype=model.dtype))
-        for linear in _linears(model)
-    ]
+    """Every product inside the layers once, for so many tokens, as the modules compute it."""
+    linears = [each for each in model.model.layers.modules() if isinstance(each, nn.Linear)]
+    x = {each.in_features: each.in_features for each in linears}
+    work = {width: torch.randn(rows, width, device=model.device, dtype=model.dtype) for width in x}
 
     @torch.inference_mode()
     def once() -> None:
-        for linear, x in work:
-            linear(x)
+        for linear in linears:
+            linear(work[linear.in_features])
 
     return once
 
 
-def _linears(model: Any) -> Iterator[Any]:
-    for layer in model.model.layers:
-        for room in (layer.self_attn, layer.mlp):
-            yield from (each for each in room.children() if isinstance(each, nn.Linear))
-
-
 def recorded(work: Callable[[], None]) -> Callable[[], None]:
-    """The same as one launch; raises RuntimeError where no recording can hold it."""
+    """The same as one launch."""
     work()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
@@ -75,46 +116,49 @@ def recorded(work: Callable[[], None]) -> Callable[[], None]:
     return graph.replay
 
 
-def speed(runner: Runner, streams: int) -> float:
-    drive = Drive(runner, shape.settings(max_running=max(STREAMS)), ahead=False)  # type: ignore[arg-type]
-    drive.finish(shape.sequences(streams, 16, 2, seed=99))
-    begun = time.perf_counter()
-    drive.finish(shape.sequences(streams, PROMPT, ANSWER, seed=streams))
-    return round(streams * ANSWER / (time.perf_counter() - begun), 1)
+@torch.inference_mode()
+def exact(quantization: Quantization, layers: int = 3) -> dict[str, Any]:
+    """Logits against transformers' modules, with the same packed weights and in bfloat16."""
+    plain = shape.model(layers)
+    words = shape.prompt(1, 300)
+    tokens = torch.tensor([words], device="cuda")
+    exact_logits = copy.deepcopy(plain).float()(tokens).logits[0].cpu()
+    packed = exchange(plain, quantization)
+    theirs = copy.deepcopy(packed)(tokens).logits[0]
+    runner = GpuRunner(packed, shape.settings(kv_tokens=64 * 256, max_running=32))
+    seen: list[torch.Tensor] = []
+    original = runner._stack.logits
 
+    def spy(step: Any) -> torch.Tensor:
+        seen.append(original(step))
+        return seen[-1]
 
-def measure(quantization: Quantization, streams: list[int]) -> Iterator[dict[str, Any]]:
-    model = shape.model()
-    if quantization != "none":
-        exchange(model, quantization)
-    gc.collect()
-    torch.cuda.empty_cache()
-    weights = round(torch.cuda.memory_allocated() / 2**30, 2)
-    for rows in streams:
-        work = products(model, rows)
-        line: dict[str, Any] = {"quantization": quantization, "weights_gib": weights, "rows": rows}
-        line["products_ms"] = round(milliseconds(work, 10), 2)
-        try:
-            line["recorded_ms"] = round(milliseconds(recorded(work), 10), 2)
-        except RuntimeError as error:
-            line["recorded_ms"] = f"none: {str(error).splitlines()[0][:80]}"
-        yield line
-    settings = shape.settings(max_running=max(STREAMS), kv_tokens=65_536)
-    kinds: list[type[Any]] = [ModelRunner] if quantization != "none" else [GpuRunner, ModelRunner]
-    for kind in kinds:
-        runner = kind(model, settings)
-        rates = {f"tokens_s_{each}": speed(runner, each) for each in streams}
-        yield {"quantization": quantization, "runner": kind.__name__, **rates}
+    runner._stack.logits = spy  # type: ignore[method-assign]  # a look at what it computes
+    runner._graphs = None
+    sequence, pages, ours = Sequence(words, 8), list(range(6)), []
+    for start, count in ((0, 200), (200, 98), (298, 1), (299, 1)):
+        row = Row(sequence, start, count, True, pages)
+        runner.run(Batch((row,), ()) if count == 1 else Batch((), (row,)))
+        ours.append(seen[-1][-1])
+    places = [199, 297, 298, 299]
+    found, usual, wanted = torch.stack(ours).cpu(), theirs[places].cpu(), exact_logits[places]
+    return {
+        "quantization": quantization,
+        "from_modules": error(found, usual.float()),
+        "from_float32": error(found, wanted),
+        "modules_from_float32": error(usual, wanted),
+    }
 
 
 def main() -> None:
-    streams = [int(each) for each in sys.argv[1].split(",")] if len(sys.argv) > 1 else [*STREAMS]
-    wanted: tuple[Quantization, ...] = ("none", "int8", "nf4")
-    for quantization in wanted:
-        for line in measure(quantization, streams):
-            print(json.dumps(line), flush=True)
-        gc.collect()
-        torch.cuda.empty_cache()
+    for quantization in KINDS:
+        print(json.dumps(exact(quantization)), flush=True)
+    for measure in (kernels, modules) if "--modules" in sys.argv else (kernels,):
+        for quantization in KINDS:
+            for line in measure(quantization):
+                print(json.dumps(line), flush=True)
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM
 
 from serve_app.engine.batch import Batch, Row
@@ -14,11 +14,14 @@ from serve_app.engine.gpu import far, stack
 from serve_app.engine.gpu import runner as gpu_runner
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.kernels import decode
-from serve_app.engine.gpu.kernels.product import product
+from serve_app.engine.gpu.kernels.quantised import plain_unpack
+from serve_app.engine.gpu.quantised import join
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import can_serve
 from serve_app.engine.moves import Moves
 from serve_app.engine.sequence import Sequence
+from serve_app.models.precision import Quantization
+from serve_app.models.quantised import LINEARS, PACK
 from serve_app.settings import EngineSettings
 
 SIZE = 4  # tokens a page
@@ -32,14 +35,14 @@ def _few_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_ENOUGH", 4)
 
 
-def build(family: str) -> Any:
+def build(family: str, **fields: Any) -> Any:
     torch.manual_seed(0)
     config, model = FAMILIES[family]
+    sizes = {"hidden_size": 32, "intermediate_size": 48, **fields}
     return model._from_config(
         config(
             vocab_size=WORDS,
-            hidden_size=32,
-            intermediate_size=48,
+            **sizes,
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
@@ -53,6 +56,31 @@ def build(family: str) -> Any:
         dtype=torch.float32,
         attn_implementation="sdpa",
     ).eval()
+
+
+def pack(model: Any, kind: Quantization) -> None:
+    """Exchange the linears inside the layers for packed ones."""
+    for name, plain in linears(model):
+        packed = LINEARS[kind](plain, torch.float32)
+        packed.weight = PACK[kind](packed, plain.weight.data, torch.device("cpu"))
+        packed.bias = plain.bias
+        model.model.layers.set_submodule(name, packed)
+
+
+def unpacked(model: Any) -> Any:
+    """The same model in plain numbers."""
+    plain = copy.deepcopy(model)
+    for name, packed in linears(plain):
+        linear = nn.Linear(packed.in_features, packed.out_features, packed.bias is not None)
+        linear.weight.data = plain_unpack(join([packed]), torch.empty(0))
+        linear.bias = packed.bias
+        plain.model.layers.set_submodule(name, linear)
+    return plain.eval()
+
+
+def linears(model: Any) -> list[tuple[str, Any]]:
+    modules = model.model.layers.named_modules()
+    return [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +152,7 @@ def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
 ) -> None:
     served = runner(model)
     rows: list[int] = []
+    product = stack.product
 
     def counted(x: Tensor, *given: Any, **named: Any) -> Tensor:
         rows.append(len(x))
@@ -156,6 +185,23 @@ def test_a_long_chunk_is_looked_with_by_the_back_end_that_was_found(
     draws = served.run(Batch((), (row(one, 6, 5, 0),)))
     assert draws.tokens == wanted(model, one.tokens, 1)
     assert asked == 2 * looks  # each layer: all, or else the chunk, then 4 and 2 tokens before it
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_packed_weights_answer_as_what_they_stand_for(kind: Quantization, family: str) -> None:
+    """A prompt in two chunks and single tokens, against the same model with unpacked weights."""
+    model = build(family, hidden_size=128, intermediate_size=192)
+    pack(model, kind)
+    plain = unpacked(model)
+    served = runner(model)
+    one = sequence(1, 9)
+    answer = wanted(plain, one.tokens, 4)
+    served.run(Batch((), (row(one, 0, 6, 0),)))
+    one.tokens += served.run(Batch((), (row(one, 6, 3, 0),))).tokens
+    for place in (9, 10, 11):
+        one.tokens += served.run(Batch((row(one, place, 1, 0),))).tokens
+    assert one.tokens[9:] == answer
 
 
 def test_a_step_begins_before_the_last_one_is_read(model: Any) -> None:

@@ -1,5 +1,6 @@
 """Small random models of both families, saved as transformers saves them."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,17 @@ def read(folder: Path, wanted: Quantization = "none") -> Any:
     return model
 
 
-def reference(folder: Path, wanted: Quantization = "none") -> Any:
-    """The way of transformers."""
+def reference(folder: Path, wanted: Quantization = "none", *, nested: bool = False) -> Any:
+    """The way of transformers; `nested`: with scales that are quantised themselves."""
+    quantisation = copy.copy(QUANTIZATIONS[wanted])
+    if nested:
+        quantisation.bnb_4bit_use_double_quant = True
     family = blueprint.architecture(folder).family
     return FAMILIES[family][1].from_pretrained(
         folder,
         dtype=torch.float32,
         device_map="cpu",
-        quantization_config=QUANTIZATIONS[wanted],
+        quantization_config=quantisation,
         local_files_only=True,
     )
 
@@ -71,7 +75,6 @@ QUANTIZATIONS: Mapping[Quantization, Any] = {
     "nf4": BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.float32,
     ),
     "int8": BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0),

@@ -125,13 +125,25 @@ def test_eight_bits_never_look_for_outliers(plain: Path) -> None:
     assert thresholds == {0.0}
 
 
-def test_four_bits_keep_scales_in_a_byte_and_compute_in_the_models_numbers(plain: Path) -> None:
+def test_four_bits_keep_scales_in_full_and_compute_in_the_models_numbers(plain: Path) -> None:
     model = families.read(plain, "nf4")
 
     product = model.model.layers[0].mlp.down_proj
     assert product.compute_dtype is torch.float32
-    assert product.weight.quant_state.nested
+    assert product.weight.quant_state.absmax.dtype is torch.float32
     assert product.weight.quant_state.quant_type == "nf4"
+
+
+def test_scales_that_are_stored_in_a_byte_are_read_as_what_they_stand_for(
+    plain: Path, tmp_path: Path
+) -> None:
+    families.reference(plain, "nf4", nested=True).save_pretrained(tmp_path)
+
+    twins = Twins(families.read(tmp_path), families.reference(plain, "nf4", nested=True))
+
+    state = products(twins.served)["model.layers.0.mlp.down_proj"].weight.quant_state
+    assert state.absmax.dtype is torch.float32
+    check_equals_generate(twins, EngineSettings())
 
 
 @pytest.mark.parametrize("wanted", QUANTISED)
@@ -185,6 +197,33 @@ def test_the_plan_knows_the_bytes_of_every_number_format(plain: Path) -> None:
         assert planned == pytest.approx(in_memory(families.read(plain, wanted)), rel=0.002)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_plan_knows_the_bytes_of_a_checkpoint_in_4_bits(
+    plain: Path, tmp_path: Path, *, nested: bool
+) -> None:
+    families.reference(plain, "nf4", nested=nested).save_pretrained(tmp_path)
+    built = blueprint.architecture(tmp_path)
+    held = precision("float32", "none", built.fields)
+    planned = [held.bytes(*its) for its in blueprint.sources(tmp_path, built).items()]
+
+    assert sum(planned) == pytest.approx(in_memory(families.read(tmp_path)), rel=0.01)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("wanted", QUANTISED)
+def test_the_plan_knows_what_a_weight_takes_once_it_is_unpacked(
+    plain: Path, tmp_path: Path, wanted: Quantization, *, stored: bool
+) -> None:
+    if stored:
+        families.reference(plain, wanted).save_pretrained(tmp_path)
+    built = blueprint.architecture(tmp_path if stored else plain)
+    held = precision("float32", "none" if stored else wanted, built.fields)
+    sources = blueprint.sources(tmp_path if stored else plain, built)
+
+    largest = max(held.unpacked_bytes(name, source) for name, source in sources.items())
+    assert largest == 2 * 192 * 128 * 4
+
+
 def in_memory(model: Any) -> int:
     """Bytes of all parameters and of what belongs to quantised ones."""
     return sum(weight.nbytes + statistics_bytes(weight) for weight in model.parameters())
@@ -194,14 +233,5 @@ def statistics_bytes(weight: Any) -> int:
     state = getattr(weight, "quant_state", None)
     scales = getattr(weight, "SCB", None)
     if state is not None:
-        return sum(
-            part.nbytes
-            for part in (
-                state.absmax,
-                state.code,
-                state.state2.absmax,
-                state.state2.code,
-                state.offset,
-            )
-        )
+        return state.absmax.nbytes + state.code.nbytes
     return 0 if scales is None else scales.nbytes

@@ -35,6 +35,7 @@ from serve_app.engine.sequence import Sequence as Tokens
 from serve_app.settings import EngineSettings
 
 _CHECKS = (4, 8, 16, 32, 64)  # tokens of recorded steps that check drafts
+_LONG = 65  # tokens: more than any kernel for few rows takes
 _ALIGNED = 16  # entries: a page table whose rows begin at whole cache lines
 
 
@@ -207,11 +208,12 @@ class GpuRunner:
 
     def _warm(self) -> None:
         """Compile what a step with chunks needs: on the trash page, so that nothing is spoiled."""
-        nobody = Tokens([0] * 3, 1)
-        trash = [self._cache.trash]
+        most = min(_LONG, len(self._lines.turns.cos))
+        nobody, trash = Tokens([0] * (most + 1), 1), [self._cache.trash] * most
         single, chunk = Row(nobody, 0, 1, True, trash), Row(nobody, 0, 2, True, trash)
+        long = Row(nobody, 0, most, True, trash)
         spare = len(self._table) - 1
-        for batch in (Batch((single,), (chunk,)), Batch((), (chunk,))):
+        for batch in (Batch((single,), (chunk,)), Batch((), (chunk,)), Batch((), (long,))):
             self._compute(batch, [spare] * len(batch.rows)).draws()
 
 

@@ -11,10 +11,9 @@ from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
 from serve_app.engine.gpu.kernels.few import MOST_ROWS, add_few, few, scale
-from serve_app.engine.gpu.kernels.many import many, suits
-from serve_app.engine.gpu.kernels.product import product
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import Norm, skinny
+from serve_app.engine.gpu.products import plain, product, recorded_product
 from serve_app.engine.gpu.step import Kept, Lines
 from serve_app.engine.gpu.sums import Sums
 from serve_app.engine.gpu.weights import Weights
@@ -63,15 +62,11 @@ class Stack:
         return self._ranks.gather(self._way(step, stream)(step, stream))
 
     def _way(self, step: Step, stream: Tensor) -> Callable[[Step, Tensor], Tensor]:
-        if step.singles < len(stream) or self._sandwiched:
+        if step.singles < len(stream) or not self._weights.can_fuse:
             return self._plain
         if len(stream) == 1:
             return self._one
         return self._few if len(stream) <= MOST_ROWS and self._ranks is ALONE else self._plain
-
-    @property
-    def _sandwiched(self) -> bool:
-        return self._weights.layers[0].after_attention is not None
 
     def _one(self, step: Step, stream: Tensor) -> Tensor:
         """One row: norms, gate and residual stream ride along with the products."""
@@ -79,11 +74,11 @@ class Stack:
         sums = Sums(self._ranks, stream, weights.epsilon)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
             norm = Norm(layer.attention_norm, weights.epsilon)
-            qkv = skinny(stream, layer.qkv, norm=norm, bias=layer.qkv_bias)
-            stream = sums.add_one(self._look(step, qkv, kept), layer.out)
+            qkv = skinny(stream, plain(layer.qkv, stream), norm=norm, bias=layer.qkv_bias)
+            stream = sums.add_one(self._look(step, qkv, kept), plain(layer.out, stream))
             norm = Norm(layer.mlp_norm, weights.epsilon)
-            gated = skinny(stream, layer.gate_up, norm=norm, gated=True)
-            stream = sums.add_one(gated, layer.down)
+            gated = skinny(stream, plain(layer.gate_up, stream), norm=norm, gated=True)
+            stream = sums.add_one(gated, plain(layer.down, stream))
         norm = Norm(weights.norm, weights.epsilon)
         return _drawn(step, skinny(stream, weights.head, norm=norm))
 
@@ -94,20 +89,22 @@ class Stack:
         norms.append(Norm(weights.norm, weights.epsilon))
         x = scale(stream, norms[0])
         for layer, kept, norm in zip(weights.layers, self._kept, norms[1:], strict=True):
-            qkv = few(x, layer.qkv, bias=layer.qkv_bias)
+            qkv = few(x, plain(layer.qkv, stream), bias=layer.qkv_bias)
             mlp_norm = Norm(layer.mlp_norm, weights.epsilon)
-            x = add_few(self._look(step, qkv, kept), layer.out, stream, mlp_norm)
-            x = add_few(few(x, layer.gate_up, gated=True), layer.down, stream, norm)
+            seen = self._look(step, qkv, kept)
+            x = add_few(seen, plain(layer.out, stream), stream, mlp_norm)
+            gated = few(x, plain(layer.gate_up, stream), gated=True)
+            x = add_few(gated, plain(layer.down, stream), stream, norm)
         return _drawn(step, few(x, weights.head))
 
     def _plain(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
         weights, drawing = self._weights, step.drawing
         recorded = self._ranks is ALONE and step.singles == len(stream)
-        times = _recorded_product if recorded else product
+        multiply = recorded_product if recorded else product
         sums = Sums(self._ranks, stream, weights.epsilon, recorded=recorded)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
-            qkv = times(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
+            qkv = multiply(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
             is_last = layer is weights.layers[-1]
             if is_last and drawing is not None and not len(drawing):
                 rotate_and_store(qkv, step.lines, weights.heads, kept)
@@ -117,7 +114,7 @@ class Stack:
                 sums.keep(drawing)
                 seen = seen.index_select(0, drawing)
             sums.add(seen, layer.out, layer.after_attention)
-            gated = times(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
+            gated = multiply(sums.norm(layer.mlp_norm), layer.gate_up, gated=True)
             sums.add(gated, layer.down, layer.after_mlp)
         return product(sums.norm(weights.norm), weights.head)
 
@@ -144,11 +141,3 @@ class Stack:
 
 def _drawn(step: Step, logits: Tensor) -> Tensor:
     return logits if step.drawing is None else logits.index_select(0, step.drawing)
-
-
-def _recorded_product(
-    x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
-) -> Tensor:
-    """The same where a launch may take long: it is made once."""
-    chosen = many if suits(x, weight, gated=gated) else product
-    return chosen(x, weight, bias=bias, gated=gated)

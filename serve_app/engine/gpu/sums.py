@@ -2,11 +2,12 @@
 
 from torch import Tensor
 
-from serve_app.engine.gpu.kernels.many import many_parts, suits
+from serve_app.engine.gpu.kernels.many import many_parts
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
-from serve_app.engine.gpu.kernels.product import OWN_ROWS, product
 from serve_app.engine.gpu.kernels.skinny import skinny
+from serve_app.engine.gpu.products import is_few, is_for_many, plain, product
+from serve_app.engine.gpu.quantised import Weight
 from serve_app.engine.ranks import ALONE, Near, Ranks
 
 _SPLITS = 2  # parts of a product with many rows, which the norm adds up
@@ -42,13 +43,14 @@ class Sums:
             meet_add(self._near, self._turn, self._stream)
         return self._stream
 
-    def add(self, x: Tensor, weight: Tensor, post: Tensor | None) -> None:
+    def add(self, x: Tensor, weight: Weight, post: Tensor | None) -> None:
         """Add x @ weight.T, with the next norm at the latest; normalised itself by a `post`."""
         self._delta, self._post = None, post
-        if self._ranks is ALONE and self._recorded and suits(x, weight, splits=_SPLITS):
-            self._delta = many_parts(x, weight, _SPLITS)
-        elif self._ranks is ALONE and post is None and len(x) > OWN_ROWS:
-            self._stream.addmm_(x, weight.t())  # as it is written: nothing is read again for it
+        if self._ranks is ALONE and self._recorded and is_for_many(x, weight, splits=_SPLITS):
+            self._delta = many_parts(x, plain(weight, x), _SPLITS)
+        elif self._ranks is ALONE and post is None and not is_few(x, weight):
+            # As it is written: nothing is read again for it.
+            self._stream.addmm_(x, plain(weight, x).t())
         elif self._near is None:
             self._delta = self._ranks.total(product(x, weight))
         else:

@@ -1,12 +1,12 @@
 """A GLM's weights as the kernels want them; the Hugging Face modules keep views of them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from serve_app.engine.gpu.quantised import Weight, is_known, join
 from serve_app.engine.gpu.step import Heads, Turns
 
 _FAMILIES = ("GlmForCausalLM", "Glm4ForCausalLM")
@@ -18,11 +18,11 @@ _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 class Layer:
     """One layer; K: hidden numbers, I: numbers inside the MLP."""
 
-    qkv: Tensor  # [(H + 2 * keys) * d, K]
+    qkv: Weight  # [(H + 2 * keys) * d, K]
     qkv_bias: Tensor | None
-    out: Tensor  # [K, H * d]
-    gate_up: Tensor  # [2 * I, K]
-    down: Tensor  # [K, I]
+    out: Weight  # [K, H * d]
+    gate_up: Weight  # [2 * I, K]
+    down: Weight  # [K, I]
     attention_norm: Tensor  # [K]
     mlp_norm: Tensor  # [K]
     after_attention: Tensor | None  # [K]: GLM-4-0414 also normalises what a part adds
@@ -42,6 +42,12 @@ class Weights:
     speeds: Tensor  # [pairs]: radians by which a pair turns from place to place
     length: float  # of the turned pairs, against before
 
+    @property
+    def can_fuse(self) -> bool:
+        """Whether nothing stands between a layer's products and the residual stream."""
+        layer = self.layers[0]
+        return layer.after_attention is None and isinstance(layer.qkv, Tensor)
+
     def turns(self, places: int) -> Turns:
         """Angles of all places at once, exact in float32."""
         numbers = torch.arange(places, device=self.speeds.device, dtype=torch.float32)
@@ -58,7 +64,7 @@ def can_serve(model: Any) -> bool:
         and config.hidden_act == "silu"
         and model.model.rotary_emb.rope_type in _STEADY_ROPES
         and model.dtype in _DTYPES
-        and all(type(each) is nn.Linear for each in linears)
+        and all(map(is_known, linears))
     )
 
 
@@ -83,24 +89,16 @@ def _layer(layer: Any) -> Layer:
     linears = (attention.q_proj, attention.k_proj, attention.v_proj)
     biased = attention.q_proj.bias is not None
     return Layer(
-        qkv=_join([linear.weight for linear in linears]),
-        qkv_bias=_join([linear.bias for linear in linears]) if biased else None,
-        out=attention.o_proj.weight,
-        gate_up=layer.mlp.gate_up_proj.weight,
-        down=layer.mlp.down_proj.weight,
+        qkv=join(linears),
+        qkv_bias=torch.cat([linear.bias for linear in linears]) if biased else None,
+        out=join([attention.o_proj]),
+        gate_up=join([layer.mlp.gate_up_proj]),
+        down=join([layer.mlp.down_proj]),
         attention_norm=layer.input_layernorm.weight,
         mlp_norm=layer.post_attention_layernorm.weight,
         after_attention=_norm(layer, "post_self_attn_layernorm"),
         after_mlp=_norm(layer, "post_mlp_layernorm"),
     )
-
-
-def _join(parts: Sequence[nn.Parameter]) -> Tensor:
-    """Copy parts below each other, and make them views of the copy."""
-    whole = torch.cat(list(parts))
-    for part, view in zip(parts, torch.split(whole, [len(part) for part in parts]), strict=True):
-        part.data = view
-    return whole
 
 
 def _norm(layer: Any, name: str) -> Tensor | None:
