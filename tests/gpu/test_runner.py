@@ -14,7 +14,9 @@ from serve_app.engine.gpu import far, stack
 from serve_app.engine.gpu import runner as gpu_runner
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.kernels import decode
+from serve_app.engine.gpu.kernels.chunks import Chunks
 from serve_app.engine.gpu.kernels.quantised import plain_unpack
+from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.quantised import join
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import can_serve
@@ -162,6 +164,23 @@ def test_behind_the_last_keys_and_values_only_tokens_that_draw_are_computed(
     one = sequence(3, 12 if draws else 13)
     served.run(Batch((), (row(one, 0, 12, 0),)))
     assert rows == [12, 12, 12, *behind]
+
+
+def test_looks_that_are_cut_into_parts_are_compiled_at_start(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: list[int] = []
+    look = stack.look_with_chunks
+
+    def noted(query: Tensor, chunks: Chunks, *given: Any) -> None:
+        parts.append(chunks.parts)
+        look(query, chunks, *given)
+
+    monkeypatch.setattr(stack, "look_with_chunks", noted)
+    long = copy.deepcopy(model)
+    long.config.max_position_embeddings = 3 * LEAST
+    GpuRunner(long, EngineSettings(page_tokens=64, kv_tokens=3 * LEAST, max_running=1))._warm()
+    assert max(parts) > 0
 
 
 @pytest.mark.parametrize(("at_once", "looks"), [(True, [True]), (False, [True, False, False])])

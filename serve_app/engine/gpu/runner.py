@@ -22,6 +22,7 @@ from serve_app.engine.gpu.ferry import Ferry, Letter
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
 from serve_app.engine.gpu.layout import Numbers, drafted, lay_out, singles
+from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.offload import SideOffload, beside
 from serve_app.engine.gpu.seats import Change, Seats
 from serve_app.engine.gpu.stack import Stack, Step
@@ -208,12 +209,16 @@ class GpuRunner:
 
     def _warm(self) -> None:
         """Compile what a step with chunks needs: on the trash page, so that nothing is spoiled."""
-        most = min(_LONG, len(self._lines.turns.cos))
-        nobody, trash = Tokens([0] * (most + 1), 1), [self._cache.trash] * most
+        places = len(self._lines.turns.cos)
+        most, behind = min(_LONG, places), min(2 * LEAST, places - 2)
+        nobody = Tokens([0] * (max(most, behind + 2) + 1), 1)
+        trash = [self._cache.trash] * most
         single, chunk = Row(nobody, 0, 1, True, trash), Row(nobody, 0, 2, True, trash)
         long = Row(nobody, 0, most, True, trash)
+        last = Row(nobody, behind, 2, True, trash)  # whose look is cut into parts
         spare = len(self._table) - 1
-        for batch in (Batch((single,), (chunk,)), Batch((), (chunk,)), Batch((), (long,))):
+        alone = [Batch((), (each,)) for each in (chunk, long, last)]
+        for batch in (Batch((single,), (chunk,)), *alone):
             self._compute(batch, [spare] * len(batch.rows)).draws()
 
 
