@@ -34,8 +34,11 @@ def _hindrance(model: Any) -> str:
         return "Triton is not installed"
     if torch.cuda.get_device_capability(model.device) < _OLDEST:
         return f"{torch.cuda.get_device_name(model.device)} is older than the kernels need"
-    from serve_app.engine.gpu.weights import can_serve  # noqa: PLC0415 - of use on a card alone
-
+    try:
+        from serve_app.engine.gpu import runner  # noqa: F401, PLC0415 - of use on a card alone
+        from serve_app.engine.gpu.weights import can_serve  # noqa: PLC0415 - likewise
+    except ImportError as error:
+        return f"this Triton is not one the kernels know: {error}"
     if not can_serve(model):
         return f"{type(model).__name__} is not computed by the kernels as it is set up"
     return ""

@@ -101,11 +101,11 @@ class Turns:
     def _feed(self) -> None:
         """Share out what is left among prompts."""
         limits, roster = self._limits, self._roster
-        if roster.rested >= limits.rest:
+        if roster.rested >= limits.rest and self._chats_read:
             self._feed_documents(limits.turn)
         self._feed_short()
         chats = sum(count for one, count in self._grants.items() if one.lane is Lane.SHORT)
-        if not chats and self._chats_lack_pages:
+        if not self._grants and self._chats_lack_pages:
             self._feed_documents(limits.floor)
         elif chats and self._documents_wait:
             self._rests = True
@@ -124,6 +124,10 @@ class Turns:
     def _feed_documents(self, most: int, *, at_leisure: bool = False) -> None:
         if self._feed_long(min(most, self._left), at_leisure=at_leisure):
             self._roster.rested = 0
+
+    @property
+    def _chats_read(self) -> bool:
+        return bool(self._short) or any(one.lane is Lane.SHORT for one in self._prefills)
 
     @property
     def _documents_wait(self) -> bool:

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from serve_app.engine.gpu.kernels import quantised
-from serve_app.engine.gpu.kernels.few import few
+from serve_app.engine.gpu.kernels.few import few, takes
 from serve_app.engine.gpu.kernels.many import many, suits
 from serve_app.engine.gpu.kernels.skinny import skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
@@ -16,7 +16,9 @@ _OWN_ROWS = 8  # beyond, cuBLAS is as fast where nothing rides along
 
 def is_few(x: Tensor, weight: Weight) -> bool:
     """Whether our own kernels multiply so many rows faster than cuBLAS."""
-    return len(x) <= (_OWN_ROWS if isinstance(weight, Tensor) else quantised.MOST_ROWS)
+    if not isinstance(weight, Tensor):
+        return len(x) <= quantised.MOST_ROWS
+    return len(x) == 1 or (len(x) <= _OWN_ROWS and takes(x, weight))
 
 
 def is_for_many(x: Tensor, weight: Weight, *, gated: bool = False, splits: int = 1) -> bool:
@@ -39,8 +41,13 @@ def product(
 ) -> Tensor:
     """Multiply any number of rows [M, K] with weight [N, K]: [M, N], or [M, N / 2] if gated.
 
-    With `into` [M, N] it is written there; packed weights and biases are not.
+    With `into` [M, N] the product alone is written there. Raises ValueError for what kernels would
+    not do alike: a bias before a gate, packed weights into a place.
     """
+    if bias is not None and gated:
+        raise ValueError("a product has a bias or a gate")
+    if into is not None and not isinstance(weight, Tensor):
+        raise ValueError("packed weights are not multiplied into a place")
     if is_few(x, weight):
         if not isinstance(weight, Tensor):
             return quantised.multiply(x, weight, bias=bias, gated=gated)

@@ -21,6 +21,7 @@ from serve_app.engine.gpu.drawing import Drawer
 from serve_app.engine.gpu.ferry import Ferry, Letter
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
+from serve_app.engine.gpu.kernels.quantised import MOST_ROWS as PACKED_ROWS
 from serve_app.engine.gpu.layout import Numbers, drafted, lay_out, singles
 from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.offload import SideOffload, beside
@@ -36,7 +37,7 @@ from serve_app.engine.sequence import Sequence as Tokens
 from serve_app.settings import EngineSettings
 
 _CHECKS = (4, 8, 16, 32, 64)  # tokens of recorded steps that check drafts
-_LONG = 65  # tokens: more than any kernel for few rows takes
+_WARMED = (2, 17, 33, PACKED_ROWS + 1)  # tokens of chunks: each takes other kernels
 _ALIGNED = 16  # entries: a page table whose rows begin at whole cache lines
 
 
@@ -210,15 +211,14 @@ class GpuRunner:
     def _warm(self) -> None:
         """Compile what a step with chunks needs: on the trash page, so that nothing is spoiled."""
         places = len(self._lines.turns.cos)
-        most, behind = min(_LONG, places), min(2 * LEAST, places - 2)
-        nobody = Tokens([0] * (max(most, behind + 2) + 1), 1)
-        trash = [self._cache.trash] * most
-        single, chunk = Row(nobody, 0, 1, True, trash), Row(nobody, 0, 2, True, trash)
-        long = Row(nobody, 0, most, True, trash)
-        last = Row(nobody, behind, 2, True, trash)  # whose look is cut into parts
-        spare = len(self._table) - 1
-        alone = [Batch((), (each,)) for each in (chunk, long, last)]
-        for batch in (Batch((single,), (chunk,)), *alone):
+        behind = max(0, min(2 * LEAST, places - 2))  # where a look is cut into parts
+        spans = [(behind, 2), *((0, count) for count in _WARMED)]
+        nobody = Tokens([0] * (places + 1), 1)
+        trash, spare = [self._cache.trash], len(self._table) - 1
+        single = Row(nobody, 0, 1, True, trash)
+        chunks = [Row(nobody, *span, True, trash) for span in spans if sum(span) <= places]
+        alone = [Batch((), (chunk,)) for chunk in chunks]
+        for batch in (Batch((single,), tuple(chunks[:1])), *alone):
             self._compute(batch, [spare] * len(batch.rows)).draws()
 
 

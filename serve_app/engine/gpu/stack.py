@@ -10,7 +10,7 @@ from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
-from serve_app.engine.gpu.kernels.few import MOST_ROWS, add_few, few, scale
+from serve_app.engine.gpu.kernels.few import add_few, few, scale, takes
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import Norm, skinny
 from serve_app.engine.gpu.products import plain, product, recorded_product
@@ -62,11 +62,12 @@ class Stack:
         return self._ranks.gather(self._way(step, stream)(step, stream))
 
     def _way(self, step: Step, stream: Tensor) -> Callable[[Step, Tensor], Tensor]:
-        if step.singles < len(stream) or not self._weights.can_fuse:
+        weights = self._weights
+        if step.singles < len(stream) or not weights.can_fuse:
             return self._plain
         if len(stream) == 1:
             return self._one
-        return self._few if len(stream) <= MOST_ROWS and self._ranks is ALONE else self._plain
+        return self._few if self._ranks is ALONE and takes(stream, weights.head) else self._plain
 
     def _one(self, step: Step, stream: Tensor) -> Tensor:
         """One row: norms, gate and residual stream ride along with the products."""

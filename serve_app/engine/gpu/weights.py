@@ -44,7 +44,7 @@ class Weights:
 
     @property
     def can_fuse(self) -> bool:
-        """Whether nothing stands between a layer's products and the residual stream."""
+        """Whether nothing stands between a layer's products and the stream or is unpacked there."""
         layer = self.layers[0]
         return layer.after_attention is None and isinstance(layer.qkv, Tensor)
 

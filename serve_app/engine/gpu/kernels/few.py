@@ -19,9 +19,27 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from serve_app.engine.gpu.kernels.skinny import Norm
 
 MOST_ROWS = 32  # beyond, what each program reads of the rows counts
+_COPIES = (9, 10)  # generations of cards with the copy engine and room for tiles
+_ALIGNED = 8  # numbers that a row must be a multiple of, for the copy engine
 _LEAST = 16  # rows to which fewer are filled up for the tensor cores
 _HEAD = 1 << 15  # columns beyond which a weight must be the vocabulary's
 _COLUMNS = 64  # of the result, a program
+
+
+def takes(x: Tensor, weight: Tensor) -> bool:
+    """Whether this kernel is right for so many rows of these numbers on this card.
+
+    Not for float16, whose largest number a scaled stream may exceed, nor for float32, which tensor
+    cores would round.
+    """
+    if len(x) > MOST_ROWS or weight.shape[1] % _ALIGNED:
+        return False
+    return not x.is_cuda or (x.dtype == torch.bfloat16 and _generation(x.device) in _COPIES)
+
+
+@cache
+def _generation(device: torch.device) -> int:
+    return torch.cuda.get_device_capability(device)[0]
 
 
 @dataclass(frozen=True, slots=True)

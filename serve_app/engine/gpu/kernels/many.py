@@ -27,7 +27,7 @@ _STEP = 64  # numbers of each row in a tile: 128 bytes, which TMA swizzles
 _SWIZZLED = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
 _DTYPES = (torch.bfloat16, torch.float16)
 _ALIGNED = 8  # numbers that a row must be a multiple of, for TMA
-# Rows of a tile, and how many there must be: TMA is slow where many are lacking.
+# Rows of a tile, and from how many on it won against cuBLAS on an H200.
 _ROWS = {64: 48, 128: 128}
 _PIECES = 3  # powers of two that a program's columns are made of, at most
 _MOST_COLUMNS = 208  # whose sums fit into registers

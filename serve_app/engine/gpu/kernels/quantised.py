@@ -330,7 +330,7 @@ def _eight(
     pairs = tl.load(where, mask=inside[:, None], other=0, eviction_policy="evict_first")
     if CARD:
         low, high = tl.inline_asm_elementwise(
-            _WIDEN, "=r,=r,r", [pairs], (tl.bfloat16, tl.bfloat16), is_pure=True, pack=2
+            _WIDEN, "=&r,=&r,r", [pairs], (tl.bfloat16, tl.bfloat16), is_pure=True, pack=2
         )
     else:
         low, high = _two_of(pairs)
