@@ -1,4 +1,4 @@
-"""Every kernel once, with shapes that end within a block: for a tool that watches each access.
+"""Every kernel of one card once, with shapes that end within a block: for a tool that watches.
 
 usage: compute-sanitizer python -m tests.gpu.every_kernel
 """
@@ -7,27 +7,33 @@ from dataclasses import astuple
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from serve_app.engine.gpu.far import Chunk
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
 from serve_app.engine.gpu.kernels.few import add_few, few, scale
+from serve_app.engine.gpu.kernels.many import many, many_parts, suits
 from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors
+from serve_app.engine.gpu.kernels.quantised import multiply, unpack
 from serve_app.engine.gpu.kernels.race import Odds, race
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.skinny import Norm, skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
 from serve_app.engine.gpu.looks import share_out
+from serve_app.engine.gpu.quantised import Packed, join
 from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
+from serve_app.models.precision import Quantization
+from serve_app.models.quantised import LINEARS, PACK
 
 HEADS, PAGE, SEATS, HELD = Heads(32, 2, 128), 64, 40, 16
 PLACES = (700, 0, 63, 64, 999)
 CHUNKS = (Chunk(0, 0, 3, 0), Chunk(3, 0, 200, 1), Chunk(203, 924, 100, 4))
 TOKENS = 303
 WORDS = 9999
+KINDS: tuple[Quantization, ...] = ("int8", "nf4")
 
 
 def numbers(*shape: int) -> Tensor:
@@ -84,6 +90,31 @@ def products(rows: int) -> None:
     swiglu(numbers(rows, 3000))
 
 
+def packed(kind: Quantization) -> Packed:
+    plain = nn.Linear(320, 3000, device="cuda", dtype=torch.bfloat16)
+    module = LINEARS[kind](plain, torch.bfloat16)
+    module.weight = PACK[kind](module, plain.weight.data, plain.weight.device)
+    weight = join([module])
+    assert isinstance(weight, Packed)
+    return weight
+
+
+def packed_products(weight: Packed, rows: int) -> None:
+    x = numbers(rows, 320)
+    multiply(x, weight, bias=numbers(3000))
+    multiply(x, weight, gated=True)
+    unpack(weight, x)
+
+
+def many_products(rows: int) -> None:
+    """Where one wave of programs covers a weight: that depends on the card."""
+    x, both, part = numbers(rows, 1000), numbers(27360, 1000), numbers(4088, 1000)
+    if suits(x, both, gated=True):
+        many(x, both, gated=True)
+    if suits(x, part, splits=2):
+        add_norm(numbers(rows, 4088), many_parts(x, part, 2), numbers(4088), 1e-6)
+
+
 def drawing(rows: int, known: Lines) -> None:
     logits, seats = numbers(rows, WORDS), known.seats[:rows]
     last, part = torch.zeros_like(known.seats), torch.full((rows,), 0.9, device="cuda")
@@ -101,6 +132,12 @@ def main() -> None:
     for rows in (1, 3, 16, 30):
         products(rows)
         drawing(rows, known)
+    for kind in KINDS:
+        weight = packed(kind)
+        for rows in (1, 3, 20, 50):
+            packed_products(weight, rows)
+    for rows in (50, 64, 128):
+        many_products(rows)
     torch.cuda.synchronize()
     print("every kernel ran")
 
