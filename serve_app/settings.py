@@ -81,6 +81,8 @@ class ModelSettings(_Section):
     of bfloat16's memory. On a CUDA card faster for a few streams at once, slower for many; the
     figures are in docs/performance.md. none: as the model is stored."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a CUDA card where the replica sees one, else the CPU; it sees none while
+    `replicas.model_gpus` is 0."""
     public_key: Path | None = None
     """PEM file; only models whose manifest its owner signed are brought or loaded.
     None: a manifest need not be signed."""
@@ -95,7 +97,8 @@ class EngineSettings(_Section):
     """Tokens the KV cache holds over all sequences; four full contexts of glm-nano."""
     kv_dtype: Literal["auto", "fp8"] = "auto"
     """What keys and values are kept as. auto: the model's own dtype. fp8: 8-bit floats, each token
-    scaled by itself: half the memory and faster over long contexts; on CUDA cards alone."""
+    scaled by itself: half the memory, faster for many streams over long contexts, slower for one;
+    on CUDA cards alone."""
     host_kv_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens whose keys and values are kept in the host's memory, pinned beside a CUDA card, when
     the KV cache has no room for them any more: asked about again, a document comes back instead of
@@ -117,18 +120,21 @@ class EngineSettings(_Section):
     room in the KV cache, so that they always move; half of step_tokens at most."""
     long_step_tokens: Count = 2048
     """Tokens that documents take of a step: who comes meanwhile waits for the end of the step,
-    which takes the longer the more a document has read. Larger ones read no faster."""
+    which takes the longer the more a document has read. Larger ones read no faster; it is never
+    more than step_tokens."""
     speculation: Literal["off", "by_request", "on"] = "off"
     """Whether greedy answers guess what follows from what stands earlier in their text and check it
-    in one step: the same answers, sooner where texts repeat themselves. by_request: for requests
-    that wish it; on: for all that do not refuse it."""
+    in one step: sooner where texts repeat themselves, and the same answers but where two tokens are
+    equally likely in bfloat16. There are no guesses from 64 streams on, nor in steps that read
+    prompts. by_request: for requests that wish it; on: for all that do not refuse it."""
     draft_tokens: Annotated[int, Field(ge=1, le=15)] = 7
-    """Tokens of a guess; up to 8 in a step cost about the same."""
+    """Tokens of a guess; on a card a step of 8 tokens takes some 9 % longer than one of 1."""
     tenant_weights: dict[str, Weight] = Field(default_factory=dict)
     """Shares of tenants that wait together, by name: 2 gets twice the tokens of 1, the default."""
     tensor_parallel: Count = 1
     """GPUs that compute each step together, every layer dealt out to all: a process for each. It
-    must divide the model's attention heads; they are of one machine, linked by NVLink at best."""
+    must divide the model's attention heads; they are of one machine, linked by NVLink at best. On
+    the CPU where `replicas.model_gpus` is 0."""
     threads: Count = 1
     """torch threads; two on two busy cores were 3 to 10 times slower than one."""
     step_deadline_s: Seconds = 60.0

@@ -1,4 +1,4 @@
-"""Products inside the layers held in 4 or 8 bits, by bitsandbytes; embedding and head stay."""
+"""Products inside the layers held in 4 or 8 bits, in bitsandbytes' formats; other weights stay."""
 
 import logging
 from collections.abc import Callable, Mapping
