@@ -1,6 +1,6 @@
 """Long documents computed, found on the card, brought back from the host; and what chats notice.
 
-usage: python -m tests.gpu.host_kv [auto|fp8]     one card, about 2 minutes
+usage: python -m tests.gpu.host_kv [auto|fp8]     one card, 60 s
        python -m tests.gpu.host_kv cpu            glm-nano, to try the script itself
 """
 

@@ -1,6 +1,6 @@
 """The 1M shape of GLM-4-9B: what its cache takes, a token behind a million, a long prompt whole.
 
-usage: python -m tests.gpu.million [auto|fp8 [tokens]]     one card of 140 GB, 100 s for 262144
+usage: python -m tests.gpu.million [auto|fp8 [tokens]]     one card of 140 GB, 80 s for 262144
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Weights in 8 and 4 bits against bfloat16: memory, a recorded step, whole runs, and how exact.
 
-usage: python -m tests.gpu.quantised [--modules]      one card with bitsandbytes, about 90 s
+usage: python -m tests.gpu.quantised [--modules]      one card with bitsandbytes, about 2 minutes
 
 --modules: bitsandbytes' own products and transformers' modules too, a minute more.
 """

@@ -1,6 +1,6 @@
 """From a process's start to its first token, with nothing compiled before and with everything.
 
-usage: python -m tests.gpu.warm_start          one card, about 80 s: GLM-4-9B's shape, made in place
+usage: python -m tests.gpu.warm_start          one card, 45 s: GLM-4-9B's shape, made in place
        python -m tests.gpu.warm_start cpu      glm-nano, to try the script itself
 """
 
