@@ -57,6 +57,7 @@ def test_greedy_answers_equal_those_of_transformers(
     check_equals_generate(twins, EngineSettings(step_tokens=step_tokens))
 
 
+@pytest.mark.timeout(240)  # eight mixes, by kernels that a CPU has no good ones for
 @pytest.mark.parametrize("wanted", QUANTISED)
 def test_any_mix_gives_each_the_likeliest_tokens(plain: Path, wanted: Quantization) -> None:
     """Pages, steps, places and room as chance has it; some share beginnings, some have to wait."""
