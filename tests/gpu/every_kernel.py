@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from serve_app.engine.gpu.far import Chunk
+from serve_app.engine.gpu.kernels import few_rows, many_rows
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
-from serve_app.engine.gpu.kernels.few import add_few, few, scale
-from serve_app.engine.gpu.kernels.many import many, many_parts, suits
-from serve_app.engine.gpu.kernels.norm import add_norm
+from serve_app.engine.gpu.kernels.few_rows import scale
+from serve_app.engine.gpu.kernels.gemv import gemv
+from serve_app.engine.gpu.kernels.norm import Norm, add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors
 from serve_app.engine.gpu.kernels.quantised import multiply, unpack
 from serve_app.engine.gpu.kernels.race import Odds, race
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
-from serve_app.engine.gpu.kernels.skinny import Norm, skinny
 from serve_app.engine.gpu.kernels.swiglu import swiglu
 from serve_app.engine.gpu.looks import share_out
 from serve_app.engine.gpu.quantised import Packed, join
@@ -80,12 +80,14 @@ def attention(own: Kept, known: Lines) -> None:
 def products(rows: int) -> None:
     x, weight, norm = numbers(rows, 1000), numbers(3000, 1000), Norm(numbers(1000), 1e-6)
     if rows == 1:
-        skinny(x, weight, norm=norm, bias=numbers(3000))
-        skinny(x, weight, norm=norm, gated=True)
-        skinny(x, weight, stream=numbers(rows, 3000))
+        gemv(x, weight, norm=norm, bias=numbers(3000))
+        gemv(x, weight, norm=norm, gated=True)
+        gemv(x, weight, stream=numbers(rows, 3000))
     else:
-        few(scale(x, norm), weight, bias=numbers(3000))
-        few(add_few(numbers(rows, 3000), numbers(1000, 3000), x, norm), weight, gated=True)
+        few_rows.multiply(scale(x, norm), weight, bias=numbers(3000))
+        few_rows.multiply(
+            few_rows.add(numbers(rows, 3000), numbers(1000, 3000), x, norm), weight, gated=True
+        )
     add_norm(x, numbers(rows, 1000), numbers(1000), 1e-6, numbers(1000))
     swiglu(numbers(rows, 3000))
 
@@ -109,10 +111,10 @@ def packed_products(weight: Packed, rows: int) -> None:
 def many_products(rows: int) -> None:
     """Where one wave of programs covers a weight: that depends on the card."""
     x, both, part = numbers(rows, 1000), numbers(27360, 1000), numbers(4088, 1000)
-    if suits(x, both, gated=True):
-        many(x, both, gated=True)
-    if suits(x, part, splits=2):
-        add_norm(numbers(rows, 4088), many_parts(x, part, 2), numbers(4088), 1e-6)
+    if many_rows.suits(x, both, gated=True):
+        many_rows.multiply(x, both, gated=True)
+    if many_rows.suits(x, part, splits=2):
+        add_norm(numbers(rows, 4088), many_rows.partial_products(x, part, 2), numbers(4088), 1e-6)
 
 
 def drawing(rows: int, known: Lines) -> None:

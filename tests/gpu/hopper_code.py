@@ -8,8 +8,8 @@ from triton.backends.compiler import GPUTarget
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon._runtime import GluonASTSource
 
-from serve_app.engine.gpu.kernels import many
-from serve_app.engine.gpu.kernels.many import Tile
+from serve_app.engine.gpu.kernels import many_rows
+from serve_app.engine.gpu.kernels.many_rows import Tile
 
 TILES = (Tile(64, 40, 1), Tile(128, 208, 1), Tile(128, 64, 2))
 
@@ -42,9 +42,9 @@ def assembly(tile: Tile, *, gated: bool) -> str:
         **dict.fromkeys(("rows", "wide", "width"), "i32"),
         **dict.fromkeys(constants, "constexpr"),
     }
-    names = many._many.arg_names
+    names = many_rows._many_rows.arg_names
     known = {(names.index(name),): value for name, value in constants.items()}
-    source = GluonASTSource(many._many, signature, known)
+    source = GluonASTSource(many_rows._many_rows, signature, known)
     target = GPUTarget("cuda", 90, 32)
     options = {"num_warps": tile.rows // 16, "maxnreg": 112, "enable_fp_fusion": True}
     return str(triton.compile(source, target=target, options=options).asm["ptx"])

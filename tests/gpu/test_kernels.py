@@ -13,6 +13,7 @@ from serve_app.engine.gpu import far, looks
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.far import GRAIN, Chunk, borders, look_far
 from serve_app.engine.gpu.kernels import decode as decode_kernel
+from serve_app.engine.gpu.kernels import few_rows
 from serve_app.engine.gpu.kernels.chunks import (
     ROWS,
     Chunks,
@@ -21,12 +22,13 @@ from serve_app.engine.gpu.kernels.chunks import (
 )
 from serve_app.engine.gpu.kernels.decode import decode, plain_decode
 from serve_app.engine.gpu.kernels.entry import embed, plain_embed
-from serve_app.engine.gpu.kernels.few import add_few, few, scale
-from serve_app.engine.gpu.kernels.norm import add_norm, plain_add_norm
+from serve_app.engine.gpu.kernels.few_rows import scale
+from serve_app.engine.gpu.kernels.gemv import gemv
+from serve_app.engine.gpu.kernels.norm import Norm, add_norm, plain_add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors, plain_floors
+from serve_app.engine.gpu.kernels.product import plain_product
 from serve_app.engine.gpu.kernels.race import UNSOUND, Odds, plain_race, race
 from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, rotate_and_store
-from serve_app.engine.gpu.kernels.skinny import Norm, plain_skinny, skinny
 from serve_app.engine.gpu.kernels.swiglu import plain_swiglu, swiglu
 from serve_app.engine.gpu.layout import ON_CARD
 from serve_app.engine.gpu.looks import share_out
@@ -298,26 +300,26 @@ def test_products_of_one_row(what: str) -> None:
         "stream": {"stream": torch.randn(1, 90)},
     }[what]
     twins = {name: value.clone() if name == "stream" else value for name, value in extras.items()}
-    close(skinny(x, weight, **extras), plain_skinny(x, weight, **twins))
+    close(gemv(x, weight, **extras), plain_product(x, weight, **twins))
 
 
-FEW = [2, 16, 17, 32]
+FEW_ROWS = [2, 16, 17, 32]
 
 
-@pytest.mark.parametrize("rows", FEW)
+@pytest.mark.parametrize("rows", FEW_ROWS)
 @pytest.mark.parametrize("what", ["plain", "bias", "gated"])
 def test_products_of_few_rows(rows: int, what: str) -> None:
     x, weight = torch.randn(rows, 320), torch.randn(90, 320) / 18
     bias = torch.randn(90) if what == "bias" else None
     extras: dict[str, Any] = {"bias": bias, "gated": what == "gated"}
-    wanted = plain_skinny(x, weight, **extras)
-    close(few(x, weight, **extras), wanted)
+    wanted = plain_product(x, weight, **extras)
+    close(few_rows.multiply(x, weight, **extras), wanted)
     into = torch.full_like(wanted, math.nan)
-    assert few(x, weight, **extras, into=into) is into
+    assert few_rows.multiply(x, weight, **extras, into=into) is into
     close(into, wanted)
 
 
-@pytest.mark.parametrize("rows", FEW)
+@pytest.mark.parametrize("rows", FEW_ROWS)
 @pytest.mark.parametrize("width", [80, 320, 1300])
 def test_few_rows_are_added_to_the_stream_and_scaled_for_the_next_product(
     rows: int, width: int
@@ -325,13 +327,16 @@ def test_few_rows_are_added_to_the_stream_and_scaled_for_the_next_product(
     stream, norm = torch.randn(rows, 200), Norm(torch.randn(200), 1e-5)
     weight, then = torch.randn(200, width) / width**0.5, torch.randn(300, 200) / 14
     twin = stream.clone()
-    close(few(scale(stream, norm), then), plain_skinny(stream, then, norm=norm))
+    close(few_rows.multiply(scale(stream, norm), then), plain_product(stream, then, norm=norm))
     for _ in range(2):  # the second time after the first's parts
         x = torch.randn(rows, width)
-        scaled = add_few(x, weight, stream, norm)
-        plain_skinny(x, weight, stream=twin)
+        scaled = few_rows.add(x, weight, stream, norm)
+        plain_product(x, weight, stream=twin)
         close(stream, twin)
-        close(few(scaled, then, gated=True), plain_skinny(twin, then, norm=norm, gated=True))
+        close(
+            few_rows.multiply(scaled, then, gated=True),
+            plain_product(twin, then, norm=norm, gated=True),
+        )
 
 
 def run(logits: Tensor, odds: Odds | None) -> list[int]:

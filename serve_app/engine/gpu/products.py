@@ -4,29 +4,27 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from serve_app.engine.gpu.kernels import quantised
-from serve_app.engine.gpu.kernels.few import few, takes
-from serve_app.engine.gpu.kernels.many import many, suits
-from serve_app.engine.gpu.kernels.skinny import skinny
+from serve_app.engine.gpu.kernels import few_rows, many_rows, quantised
+from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.swiglu import swiglu
 from serve_app.engine.gpu.quantised import Weight
 
 _OWN_ROWS = 8  # beyond, cuBLAS is as fast where nothing rides along
 
 
-def is_few(x: Tensor, weight: Weight) -> bool:
+def suits_few_rows(x: Tensor, weight: Weight) -> bool:
     """Whether our own kernels multiply so many rows faster than cuBLAS."""
     if not isinstance(weight, Tensor):
         return len(x) <= quantised.MOST_ROWS
-    return len(x) == 1 or (len(x) <= _OWN_ROWS and takes(x, weight))
+    return len(x) == 1 or (len(x) <= _OWN_ROWS and few_rows.suits(x, weight))
 
 
-def is_for_many(x: Tensor, weight: Weight, *, gated: bool = False, splits: int = 1) -> bool:
-    """Whether `many` or `many_parts` is the fastest, where a launch may take long."""
-    return isinstance(weight, Tensor) and suits(x, weight, gated=gated, splits=splits)
+def suits_many_rows(x: Tensor, weight: Weight, *, gated: bool = False, splits: int = 1) -> bool:
+    """Whether the kernel for many rows is the fastest, where a launch may take long."""
+    return isinstance(weight, Tensor) and many_rows.suits(x, weight, gated=gated, splits=splits)
 
 
-def plain(weight: Weight, like: Tensor) -> Tensor:
+def unpacked(weight: Weight, like: Tensor) -> Tensor:
     """Return the weight [N, K] in the numbers of `like`."""
     return weight if isinstance(weight, Tensor) else quantised.unpack(weight, like)
 
@@ -48,21 +46,21 @@ def product(
         raise ValueError("a product has a bias or a gate")
     if into is not None and not isinstance(weight, Tensor):
         raise ValueError("packed weights are not multiplied into a place")
-    if is_few(x, weight):
+    if suits_few_rows(x, weight):
         if not isinstance(weight, Tensor):
             return quantised.multiply(x, weight, bias=bias, gated=gated)
-        own = skinny if len(x) == 1 else few
+        own = gemv if len(x) == 1 else few_rows.multiply
         return own(x, weight, bias=bias, gated=gated, into=into)
     if into is not None:
-        return torch.mm(x, plain(weight, x).t(), out=into)
-    result = linear(x, plain(weight, x), bias)
+        return torch.mm(x, unpacked(weight, x).t(), out=into)
+    result = linear(x, unpacked(weight, x), bias)
     return swiglu(result) if gated else result
 
 
-def recorded_product(
+def decode_product(
     x: Tensor, weight: Weight, *, bias: Tensor | None = None, gated: bool = False
 ) -> Tensor:
-    """The same where a launch may take long: it is made once."""
-    if is_for_many(x, weight, gated=gated):
-        return many(x, plain(weight, x), bias=bias, gated=gated)
+    """The same in a step that is recorded, where a launch may take long: it is made once."""
+    if suits_many_rows(x, weight, gated=gated):
+        return many_rows.multiply(x, unpacked(weight, x), bias=bias, gated=gated)
     return product(x, weight, bias=bias, gated=gated)

@@ -7,13 +7,15 @@ from torch import Tensor
 
 from serve_app.engine.gpu.backends import WRITTEN_OUT, BackEnd
 from serve_app.engine.gpu.far import Chunk, look_far
+from serve_app.engine.gpu.kernels import few_rows
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
-from serve_app.engine.gpu.kernels.few import add_few, few, scale, takes
+from serve_app.engine.gpu.kernels.few_rows import scale
+from serve_app.engine.gpu.kernels.gemv import gemv
+from serve_app.engine.gpu.kernels.norm import Norm
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
-from serve_app.engine.gpu.kernels.skinny import Norm, skinny
-from serve_app.engine.gpu.products import plain, product, recorded_product
+from serve_app.engine.gpu.products import decode_product, product, unpacked
 from serve_app.engine.gpu.step import Kept, Lines
 from serve_app.engine.gpu.sums import Sums
 from serve_app.engine.gpu.weights import Weights
@@ -64,46 +66,48 @@ class Stack:
     def _way(self, step: Step, stream: Tensor) -> Callable[[Step, Tensor], Tensor]:
         weights = self._weights
         if step.singles < len(stream) or not weights.can_fuse:
-            return self._plain
+            return self._any_rows
         if len(stream) == 1:
-            return self._one
-        return self._few if self._ranks is ALONE and takes(stream, weights.head) else self._plain
+            return self._one_row
+        if self._ranks is ALONE and few_rows.suits(stream, weights.head):
+            return self._few_rows
+        return self._any_rows
 
-    def _one(self, step: Step, stream: Tensor) -> Tensor:
+    def _one_row(self, step: Step, stream: Tensor) -> Tensor:
         """One row: norms, gate and residual stream ride along with the products."""
         weights = self._weights
         sums = Sums(self._ranks, stream, weights.epsilon)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
             norm = Norm(layer.attention_norm, weights.epsilon)
-            qkv = skinny(stream, plain(layer.qkv, stream), norm=norm, bias=layer.qkv_bias)
-            stream = sums.add_one(self._look(step, qkv, kept), plain(layer.out, stream))
+            qkv = gemv(stream, unpacked(layer.qkv, stream), norm=norm, bias=layer.qkv_bias)
+            stream = sums.add_one(self._look(step, qkv, kept), unpacked(layer.out, stream))
             norm = Norm(layer.mlp_norm, weights.epsilon)
-            gated = skinny(stream, plain(layer.gate_up, stream), norm=norm, gated=True)
-            stream = sums.add_one(gated, plain(layer.down, stream))
+            gated = gemv(stream, unpacked(layer.gate_up, stream), norm=norm, gated=True)
+            stream = sums.add_one(gated, unpacked(layer.down, stream))
         norm = Norm(weights.norm, weights.epsilon)
-        return _drawn(step, skinny(stream, weights.head, norm=norm))
+        return _drawn(step, gemv(stream, weights.head, norm=norm))
 
-    def _few(self, step: Step, stream: Tensor) -> Tensor:
+    def _few_rows(self, step: Step, stream: Tensor) -> Tensor:
         """A few rows: likewise, and who writes the stream prepares its next norm."""
         weights = self._weights
         norms = [Norm(layer.attention_norm, weights.epsilon) for layer in weights.layers]
         norms.append(Norm(weights.norm, weights.epsilon))
         x = scale(stream, norms[0])
         for layer, kept, norm in zip(weights.layers, self._kept, norms[1:], strict=True):
-            qkv = few(x, plain(layer.qkv, stream), bias=layer.qkv_bias)
+            qkv = few_rows.multiply(x, unpacked(layer.qkv, stream), bias=layer.qkv_bias)
             mlp_norm = Norm(layer.mlp_norm, weights.epsilon)
             seen = self._look(step, qkv, kept)
-            x = add_few(seen, plain(layer.out, stream), stream, mlp_norm)
-            gated = few(x, plain(layer.gate_up, stream), gated=True)
-            x = add_few(gated, plain(layer.down, stream), stream, norm)
-        return _drawn(step, few(x, weights.head))
+            x = few_rows.add(seen, unpacked(layer.out, stream), stream, mlp_norm)
+            gated = few_rows.multiply(x, unpacked(layer.gate_up, stream), gated=True)
+            x = few_rows.add(gated, unpacked(layer.down, stream), stream, norm)
+        return _drawn(step, few_rows.multiply(x, weights.head))
 
-    def _plain(self, step: Step, stream: Tensor) -> Tensor:
+    def _any_rows(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
         weights, drawing = self._weights, step.drawing
-        recorded = self._ranks is ALONE and step.singles == len(stream)
-        multiply = recorded_product if recorded else product
-        sums = Sums(self._ranks, stream, weights.epsilon, recorded=recorded)
+        decodes_alone = self._ranks is ALONE and step.singles == len(stream)
+        multiply = decode_product if decodes_alone else product
+        sums = Sums(self._ranks, stream, weights.epsilon, decodes_alone=decodes_alone)
         for layer, kept in zip(weights.layers, self._kept, strict=True):
             qkv = multiply(sums.norm(layer.attention_norm), layer.qkv, bias=layer.qkv_bias)
             is_last = layer is weights.layers[-1]

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from serve_app.engine.gpu.kernels.many import many_parts
+from serve_app.engine.gpu.kernels.gemv import gemv
+from serve_app.engine.gpu.kernels.many_rows import partial_products
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
-from serve_app.engine.gpu.kernels.skinny import skinny
-from serve_app.engine.gpu.products import is_few, is_for_many, plain, product
+from serve_app.engine.gpu.products import product, suits_few_rows, suits_many_rows, unpacked
 from serve_app.engine.gpu.quantised import Weight
 from serve_app.engine.ranks import ALONE, Near, Ranks
 
@@ -17,13 +17,14 @@ class Sums:
     """Products with weights of which each rank has a part; their sum over the ranks is added."""
 
     def __init__(
-        self, ranks: Ranks, stream: Tensor, epsilon: float, *, recorded: bool = False
+        self, ranks: Ranks, stream: Tensor, epsilon: float, *, decodes_alone: bool = False
     ) -> None:
         """`stream` [T, K] is the same on all ranks, and changed in place.
 
-        `recorded`: whether a step is, so that it does not matter how long a launch takes.
+        `decodes_alone`: whether single tokens are computed on one card, so that the step is
+        recorded and it does not matter how long a launch takes.
         """
-        self._recorded = recorded
+        self._decodes_alone = decodes_alone
         self._ranks = ranks
         self._stream = stream
         self._epsilon = epsilon
@@ -37,20 +38,20 @@ class Sums:
         """Add the product of one row at once; return the stream."""
         if self._near is None:
             own = self._stream if self._ranks.leads else None  # so that it is in the sum once
-            self._stream = self._ranks.total(skinny(x, weight, stream=own))
+            self._stream = self._ranks.total(gemv(x, weight, stream=own))
         else:
-            skinny(x, weight, into=self._next(self._near))
+            gemv(x, weight, into=self._next(self._near))
             meet_add(self._near, self._turn, self._stream)
         return self._stream
 
     def add(self, x: Tensor, weight: Weight, post: Tensor | None) -> None:
         """Add x @ weight.T, with the next norm at the latest; normalised itself by a `post`."""
         self._delta, self._post = None, post
-        if self._ranks is ALONE and self._recorded and is_for_many(x, weight, splits=_SPLITS):
-            self._delta = many_parts(x, plain(weight, x), _SPLITS)
-        elif self._ranks is ALONE and post is None and not is_few(x, weight):
+        if self._decodes_alone and suits_many_rows(x, weight, splits=_SPLITS):
+            self._delta = partial_products(x, unpacked(weight, x), _SPLITS)
+        elif self._ranks is ALONE and post is None and not suits_few_rows(x, weight):
             # As it is written: nothing is read again for it.
-            self._stream.addmm_(x, plain(weight, x).t())
+            self._stream.addmm_(x, unpacked(weight, x).t())
         elif self._near is None:
             self._delta = self._ranks.total(product(x, weight))
         else:

@@ -1,5 +1,7 @@
 """Add a layer's output to the residual stream and normalise the sum, in one pass."""
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -8,6 +10,14 @@ from torch import Tensor
 from serve_app.engine.gpu.kernels.early import early, wait
 
 _NARROW = 1024  # numbers a row that four warps hold with ease
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """The RMS norm of the rows before a product."""
+
+    weight: Tensor  # [K]
+    epsilon: float
 
 
 def add_norm(

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from serve_app.engine.gpu.kernels.skinny import plain_skinny
+from serve_app.engine.gpu.kernels.product import plain_product
 from serve_app.engine.gpu.quantised import BLOCK, Packed
 
 MOST_ROWS = 64  # beyond, a whole weight is unpacked
@@ -454,4 +454,4 @@ def plain_multiply(
     x: Tensor, weight: Packed, *, bias: Tensor | None = None, gated: bool = False
 ) -> Tensor:
     """What `multiply` computes."""
-    return plain_skinny(x, plain_unpack(weight, x), bias=bias, gated=gated)
+    return plain_product(x, plain_unpack(weight, x), bias=bias, gated=gated)

@@ -6,28 +6,16 @@ before, bias, gate or residual stream after.
 
 from dataclasses import dataclass
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.nn.functional import linear
 
 from serve_app.engine.gpu.kernels.early import early, wait
-from serve_app.engine.gpu.kernels.norm import plain_norm
-from serve_app.engine.gpu.kernels.swiglu import plain_swiglu
-
-_HEAD = 1 << 15  # columns beyond which a weight must be the vocabulary's
+from serve_app.engine.gpu.kernels.norm import Norm
+from serve_app.engine.gpu.kernels.product import is_head
 
 
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """The RMS norm of the rows before the product."""
-
-    weight: Tensor  # [K]
-    epsilon: float
-
-
-def skinny(
+def gemv(
     x: Tensor,
     weight: Tensor,
     *,
@@ -48,7 +36,7 @@ def skinny(
     if out is None:
         out = x.new_empty(1, wide)
     shape = _shape(wide, width, gated=gated)
-    _product[(triton.cdiv(wide, shape.columns),)](
+    _gemv[(triton.cdiv(wide, shape.columns),)](
         x,
         weight,
         weight if norm is None else norm.weight,
@@ -89,11 +77,11 @@ _SHAPES = {
 
 def _shape(wide: int, width: int, *, gated: bool) -> _Shape:
     kind = "gate" if gated else "down" if width > 2 * wide else "square"
-    return _SHAPES["head" if wide > _HEAD else kind]
+    return _SHAPES["head" if is_head(wide) else kind]
 
 
 @triton.jit
-def _product(
+def _gemv(
     x,  # [1, WIDTH]
     weight,  # [N, WIDTH], or [2 * N, WIDTH] if GATED
     gain,  # [WIDTH]
@@ -159,21 +147,3 @@ def _product(
 def _read(line, at, inside, WIDTH: tl.constexpr):
     mask = inside[:, None] & (at < WIDTH)[None, :]
     return tl.load(line + at[None, :], mask=mask, other=0.0, eviction_policy="evict_first")
-
-
-def plain_skinny(
-    x: Tensor,
-    weight: Tensor,
-    *,
-    norm: Norm | None = None,
-    bias: Tensor | None = None,
-    gated: bool = False,
-    stream: Tensor | None = None,
-) -> Tensor:
-    """What `skinny` computes."""
-    if norm is not None:
-        x = plain_norm(x, norm.weight, norm.epsilon)
-    result = linear(x, weight, bias)
-    if gated:
-        result = plain_swiglu(result)
-    return result if stream is None else torch.add(stream, result, out=stream)

@@ -16,17 +16,18 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from serve_app.engine.gpu.kernels.skinny import Norm
+from serve_app.engine.gpu.kernels.norm import Norm
+from serve_app.engine.gpu.kernels.product import is_head
 
 MOST_ROWS = 32  # beyond, what each program reads of the rows counts
 _COPIES = (9, 10)  # generations of cards with the copy engine and room for tiles
 _ALIGNED = 8  # numbers that a row must be a multiple of, for the copy engine
 _LEAST = 16  # rows to which fewer are filled up for the tensor cores
-_HEAD = 1 << 15  # columns beyond which a weight must be the vocabulary's
 _COLUMNS = 64  # of the result, a program
+_MOST_TILES = 1 << 9  # that are cut into parts
 
 
-def takes(x: Tensor, weight: Tensor) -> bool:
+def suits(x: Tensor, weight: Tensor) -> bool:
     """Whether this kernel is right for so many rows of these numbers on this card.
 
     Not for float16, whose largest number a scaled stream may exceed, nor for float32, which tensor
@@ -51,7 +52,7 @@ class Scaled:
     epsilon: float
 
 
-def few(
+def multiply(
     x: Tensor | Scaled,
     weight: Tensor,
     *,
@@ -72,7 +73,7 @@ def few(
     return out
 
 
-def add_few(x: Tensor, weight: Tensor, stream: Tensor, norm: Norm) -> Scaled:
+def add(x: Tensor, weight: Tensor, stream: Tensor, norm: Norm) -> Scaled:
     """Add the product to `stream` [M, N] in place; return its sum, scaled for the next one."""
     scaled = _scaled(stream, norm)
     _launch(x, weight, stream, gain=norm.weight, scaled=scaled)
@@ -124,7 +125,7 @@ def _launch(
     tiles = triton.cdiv(wide, _COLUMNS)
     each = shape.parts * _COLUMNS * filled
     squares = 0 if before is None else len(before.squares)
-    _product[(tiles * shape.parts,)](
+    _few_rows[(tiles * shape.parts,)](
         TensorDescriptor(x, [rows, width], [width, 1], [filled, shape.step]),
         TensorDescriptor(weight, list(weight.shape), [width, 1], [_COLUMNS, shape.step]),
         out if before is None else before.squares,
@@ -179,18 +180,18 @@ _SHAPES = {
 
 def _shape(x: Tensor, weight: Tensor, *, gated: bool) -> _Shape:
     wide, width = weight.shape
-    kind = "gate" if gated else "head" if wide > _HEAD else "wide" if wide > width else "square"
+    kind = "gate" if gated else "head" if is_head(wide) else "wide" if wide > width else "square"
     return _SHAPES[_filled(len(x))][kind]
 
 
 @cache
 def _arrivals(device: torch.device) -> Tensor:
     """How many parts of each tile are done; 0 again once all are."""
-    return torch.zeros(_HEAD // _COLUMNS, dtype=torch.int32, device=device)
+    return torch.zeros(_MOST_TILES, dtype=torch.int32, device=device)
 
 
 @triton.jit(do_not_specialize=["rows"])
-def _product(
+def _few_rows(
     x,  # [rows, WIDTH], in tiles of [ROWS, STEP]
     weight,  # [N, WIDTH], or [2 * N, WIDTH] if GATED, in tiles of [COLUMNS, STEP]
     before,  # [SQUARES, ROWS]: squares of the stream that x was scaled from

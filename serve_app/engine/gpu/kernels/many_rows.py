@@ -77,7 +77,7 @@ def tile_for(
 
 
 def suits(x: Tensor, weight: Tensor, *, gated: bool = False, splits: int = 1) -> bool:
-    """Whether `many`, or `many_parts` with `splits`, is faster than cuBLAS here."""
+    """Whether `multiply`, or `partial_products` with `splits`, is faster than cuBLAS here."""
     if not x.is_cuda or x.dtype not in _DTYPES or x.shape[1] % _ALIGNED:
         return False
     generation, processors = _capability(x.device)
@@ -85,14 +85,16 @@ def suits(x: Tensor, weight: Tensor, *, gated: bool = False, splits: int = 1) ->
     return generation == _HOPPER and tile is not None
 
 
-def many(x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False) -> Tensor:
+def multiply(
+    x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
+) -> Tensor:
     """Multiply x [M, K] with weight [N, K]: [M, N]; with `gated`, their SwiGLU [M, N / 2]."""
     out = x.new_empty(len(x), len(weight) // (2 if gated else 1))
     _launch(x, weight, out, bias, splits=1, gated=gated)
     return out
 
 
-def many_parts(x: Tensor, weight: Tensor, splits: int) -> Tensor:
+def partial_products(x: Tensor, weight: Tensor, splits: int) -> Tensor:
     """Return parts [splits, M, N] in float32, whose sum is the product."""
     out = x.new_empty(splits, len(x), len(weight), dtype=torch.float32)
     _launch(x, weight, out, None, splits=splits, gated=False)
@@ -116,7 +118,7 @@ def _launch(
         raise ValueError(message)
     halves = 2 if gated else 1
     first, second, third = tile.pieces
-    _many[(triton.cdiv(len(weight), tile.columns) * splits,)](
+    _many_rows[(triton.cdiv(len(weight), tile.columns) * splits,)](
         _tiles_of(x, tile.rows),
         _tiles_of(weight, first // halves),
         _tiles_of(weight, (second or first) // halves),
@@ -145,7 +147,7 @@ def _tiles_of(tensor: Tensor, lines: int) -> TensorDescriptor:
 
 
 @gluon.jit(do_not_specialize=["rows"])
-def _many(
+def _many_rows(
     x,  # [rows, width]
     first,  # [N, width]: the weight in tiles for each piece of a program's columns
     second,
