@@ -52,11 +52,11 @@ class Line:
     def head(self) -> Sequence | None:
         """Whose turn it is."""
         heads = (queue[0] for queue in self._queues.values())
-        return min(heads, key=lambda head: (_spent(head), head.arrival), default=None)
+        return min(heads, key=lambda head: (head.spent, head.arrival), default=None)
 
     def begin(self, sequence: Sequence) -> None:
         """Let a sequence out of the line; its account stays open."""
-        self.clock = max(self.clock, _spent(sequence))
+        self.clock = max(self.clock, sequence.spent)
         self._drop(sequence)
 
     def leave(self, sequence: Sequence) -> None:
@@ -73,9 +73,7 @@ class Line:
 
     def order(self, cost: Callable[[Sequence], float]) -> Iterator[Sequence]:
         """Who would begin after whom if nobody came and each cost as told."""
-        heads = [
-            (_spent(queue[0]), queue[0].arrival, iter(queue)) for queue in self._queues.values()
-        ]
+        heads = [(queue[0].spent, queue[0].arrival, iter(queue)) for queue in self._queues.values()]
         turns = [(spent, arrival, next(queue), queue) for spent, arrival, queue in heads]
         heapify(turns)
         while turns:
@@ -122,7 +120,3 @@ class Line:
 
 def _turn(sequence: Sequence) -> tuple[int, int]:
     return sequence.priority, sequence.arrival
-
-
-def _spent(sequence: Sequence) -> float:
-    return sequence.account.spent if sequence.account else 0.0

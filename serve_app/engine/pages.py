@@ -78,6 +78,10 @@ class Pages:
         """Pages that a sequence still needs to hold its first `tokens`."""
         return max(0, self._limits.pages_for(tokens) - len(sequence.pages))
 
+    def room(self, sequence: Sequence) -> int:
+        """Tokens for which a sequence has or may take pages."""
+        return (len(sequence.pages) + self.blocks.available) * self._size
+
     def grow(self, sequence: Sequence, pages: int) -> None:
         """Take pages, those it was promised first."""
         redeemed = min(pages, sequence.promised)

@@ -50,6 +50,11 @@ class Roster:
         self.rested = 0  # tokens of chats' prompts that documents stood back for since they shared
         self._arrivals = count()
 
+    @property
+    def has_place(self) -> bool:
+        """Whether one more may run."""
+        return len(self.running) < self.limits.max_running
+
     def load(self, sequence: Sequence) -> int:
         """Tokens to compute before the first draw; the cache is asked for long prompts alone."""
         tokens = len(sequence.tokens)

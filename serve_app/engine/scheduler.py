@@ -31,6 +31,7 @@ class Scheduler:
         self.limits = limits
         self.forecast = Forecast()
         self._roster = Roster(limits)
+        self._turns = Turns(self._roster)
         self._outlook = Outlook(self._roster, self.forecast)
         self._next_deadline = inf
 
@@ -98,7 +99,7 @@ class Scheduler:
 
     def schedule(self) -> Batch:
         """Decide the next step and take the pages it needs."""
-        return Turns(self._roster).plan()
+        return self._turns.plan()
 
     def apply(self, batch: Batch, draws: Draws, seconds: float = 0.0) -> list[int]:
         """Book a computed step that took so long; 0: not measured. First planned, first booked.

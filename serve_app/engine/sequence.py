@@ -106,6 +106,17 @@ class Sequence:
         return len(self.tokens) - self.prompt_tokens
 
     @property
+    def spent(self) -> float:
+        """What its tenant was given, on the clock of the line it joined."""
+        return self.account.spent if self.account else 0.0
+
+    def charge(self, end: int) -> None:
+        """Bill its tenant for tokens up to `end`; what was billed before is free."""
+        if self.account and end > self.billed:
+            self.account.charge(end - self.billed)
+            self.billed = end
+
+    @property
     def by_host(self) -> bool:
         """Whether only the host can draw its next token, knowing all before."""
         return self.matcher is not None or self.choice.edits or self.choice.logprobs is not None
