@@ -5,14 +5,13 @@ rows with a long past fill the card as well as many with a short one. Of a few s
 is done merges all; many are merged by a kernel of their own, side by side.
 """
 
-from functools import cache
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention as attend
 
+from serve_app.engine.gpu.kernels.arrivals import arrivals
 from serve_app.engine.gpu.kernels.early import early, wait
 from serve_app.engine.gpu.kernels.packed import join, part, unpack
 from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
@@ -68,7 +67,7 @@ def decode(
         seen,
         sums,
         out,
-        _arrivals(qkv.device),
+        arrivals(qkv.device, rows * heads.keys, splits),
         heads.scale * _LOG2_E,
         lines.table.stride(0),
         GROUP=heads.group,
@@ -89,12 +88,6 @@ def decode(
     )
     if splits > _MERGED:
         merge(seen, sums, lines.places, out, tile=_TILE, stored=stored)
-
-
-@cache
-def _arrivals(device: torch.device) -> Tensor:
-    """How many splits of each row and head are done; 0 again once all are."""
-    return torch.zeros(_FULL, dtype=torch.int32, device=device)
 
 
 @triton.jit(do_not_specialize_on_alignment=["seats", "places"])

@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
 from serve_app.engine.gpu.kernels.norm import Norm
 from serve_app.engine.gpu.kernels.product import is_head
 
@@ -24,7 +25,6 @@ _COPIES = (9, 10)  # generations of cards with the copy engine and room for tile
 _ALIGNED = 8  # numbers that a row must be a multiple of, for the copy engine
 _LEAST = 16  # rows to which fewer are filled up for the tensor cores
 _COLUMNS = 64  # of the result, a program
-_MOST_TILES = 1 << 9  # that are cut into parts
 
 
 def suits(x: Tensor, weight: Tensor) -> bool:
@@ -135,7 +135,7 @@ def _launch(
         out if scaled is None else scaled.rows,
         out if scaled is None else scaled.squares,
         out if shape.parts == 1 else x.new_empty(tiles * each, dtype=torch.float32),
-        _arrivals(x.device),
+        arrivals(x.device, tiles, shape.parts),
         rows,
         wide,
         0.0 if before is None else before.epsilon,
@@ -182,12 +182,6 @@ def _shape(x: Tensor, weight: Tensor, *, gated: bool) -> _Shape:
     wide, width = weight.shape
     kind = "gate" if gated else "head" if is_head(wide) else "wide" if wide > width else "square"
     return _SHAPES[_filled(len(x))][kind]
-
-
-@cache
-def _arrivals(device: torch.device) -> Tensor:
-    """How many parts of each tile are done; 0 again once all are."""
-    return torch.zeros(_MOST_TILES, dtype=torch.int32, device=device)
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -268,10 +262,8 @@ def _gather(
     cell = tl.arange(0, COLUMNS)[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
     first = apart + tile * PARTS * COLUMNS * ROWS + cell
     tl.store(first + part * COLUMNS * ROWS, so_far)
-    tl.debug_barrier()  # all of the program's threads have stored their part
-    is_last = tl.atomic_add(arrivals + tile, 1) == PARTS - 1
+    is_last = has_come_last(arrivals + tile, PARTS)
     if is_last:
-        tl.store(arrivals + tile, 0)
         so_far = tl.load(first, cache_modifier=".cg")
         for other in tl.static_range(1, PARTS):
             so_far += tl.load(first + other * COLUMNS * ROWS, cache_modifier=".cg")

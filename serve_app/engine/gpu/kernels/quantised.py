@@ -13,12 +13,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
 from serve_app.engine.gpu.kernels.product import plain_product
 from serve_app.engine.gpu.quantised import BLOCK, Packed
 
 MOST_ROWS = 64  # beyond, a whole weight is unpacked
 _TENSOR_ROWS = 16  # rows a tensor core takes at once
-_TILES = 1 << 12  # of columns: more than any product has
 _UNPACKED = 2048  # groups that a program unpacks
 
 
@@ -45,7 +45,7 @@ def multiply(
         out if bias is None else bias,
         out,
         parts,
-        _arrivals(x.device),
+        arrivals(x.device, tiles, splits),
         rows,
         wide,
         WIDTH=width,
@@ -99,12 +99,6 @@ _SPLITS = (1, 2, 4, 8)
 def _splits(tiles: int, shape: _Shape) -> int:
     """Cut the rows of a narrow weight, so that the card is full."""
     return next((each for each in _SPLITS if each * tiles >= shape.programs), _SPLITS[-1])
-
-
-@cache
-def _arrivals(device: torch.device) -> Tensor:
-    """How many splits of each tile are done; 0 again once all are."""
-    return torch.zeros(_TILES, dtype=torch.int32, device=device)
 
 
 @cache
@@ -230,7 +224,7 @@ def _few(
         its = parts + tl.program_id(1) * sides * size + to
         tl.store(its, so_far, mask=mask)
         tl.store(its + size, up, mask=mask & GATED)
-        is_last = _has_come_last(arrivals + tl.program_id(0), SPLITS)
+        is_last = has_come_last(arrivals + tl.program_id(0), SPLITS)
         if is_last:
             so_far = _sum(parts + to, mask, sides * size, SPLITS)
             up = _sum(parts + size + to, mask & GATED, sides * size, SPLITS)
@@ -243,15 +237,6 @@ def _few(
         if GATED:
             so_far = up * so_far * tl.sigmoid(so_far)
         tl.store(out + to, so_far.to(out.dtype.element_ty), mask=mask)
-
-
-@triton.jit
-def _has_come_last(arrived, SPLITS: tl.constexpr):
-    tl.debug_barrier()  # all of the program's threads have stored their part
-    is_last = tl.atomic_add(arrived, 1) == SPLITS - 1
-    if is_last:
-        tl.store(arrived, 0)
-    return is_last
 
 
 @triton.jit

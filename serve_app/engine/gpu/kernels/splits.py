@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from serve_app.engine.gpu.kernels.arrivals import has_come_last
 from serve_app.engine.gpu.kernels.early import early, wait
 
 _COLUMNS = 32  # numbers of a head that one program merges
@@ -29,9 +30,7 @@ def merge_by_last(
     SPLITS: tl.constexpr,
 ):
     """Merge all, if this program is the last to have stored its part."""
-    tl.debug_barrier()  # all of the program's threads have
-    if tl.atomic_add(done, 1) == parts - 1:
-        tl.store(done, 0)
+    if has_come_last(done, parts):
         _merge_all(seen, sums, out, rows, parts, GROUP, BLOCK, WIDTH, SPLITS)
 
 
