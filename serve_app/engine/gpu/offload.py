@@ -6,8 +6,10 @@ host a stream of its own copies, while the step computes; what a step brings bac
 when the next one begins.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from textwrap import shorten
 from typing import Any, Protocol
 
 import numpy as np
@@ -149,13 +151,21 @@ def pinned(shape: tuple[int, ...]) -> Tensor:
 
     torch's own way would round its size up to a power of two.
     """
-    memory = torch.empty(shape, dtype=torch.int64)
-    if int(_runtime().cudaHostRegister(memory.data_ptr(), memory.nbytes, _PORTABLE)):
-        raise BadSettings(
-            f"engine.host_kv_tokens: {memory.nbytes / 2**30:.2f} GiB of this machine's memory could"
-            " not be pinned; set fewer tokens."
-        )
+    try:
+        memory = torch.empty(shape, dtype=torch.int64)
+    except RuntimeError as error:  # what torch raises where the host's memory does not suffice
+        raise _unpinned(shape, str(error)) from None
+    if code := int(_runtime().cudaHostRegister(memory.data_ptr(), memory.nbytes, _PORTABLE)):
+        raise _unpinned(shape, f"CUDA says {torch.cuda.CudaError(code)}")
     return memory
+
+
+def _unpinned(shape: tuple[int, ...], cause: str) -> BadSettings:
+    return BadSettings(
+        f"engine.host_kv_tokens: {8 * math.prod(shape) / 2**30:.2f} GiB of this machine's memory "
+        f"could not be pinned ({shorten(cause, 200)}). Set fewer tokens, or give more memory: in a "
+        "pod workers.resources.limits.memory (head.resources without workers)."
+    )
 
 
 def _unpin(kept: Sequence[Tensor]) -> None:
