@@ -12,8 +12,9 @@ from serve_app.models.plan import Device, MemoryPlan, Placement
 from serve_app.models.precision import precision
 from serve_app.models.shares import Share
 from serve_app.models.workspace import RECALLED_TOKENS, WINDOW_LIMITS
-from serve_app.settings import Settings
+from serve_app.settings import EngineSettings, Settings
 
+_8_BITS = (8, 9)  # compute capability from which on Triton stores float8_e4m3fn
 _KEPT = 2  # weights unpacked at a time: one in a step, one in its recordings
 
 
@@ -39,11 +40,30 @@ def refuse_unless_there(ranks: int, placement: Placement) -> None:
         )
 
 
+def refuse_unless_stored(engine: EngineSettings, placement: Placement) -> None:
+    """Raise BadSettings if a GPU cannot keep what it computes in 8 bits, as is wanted of it."""
+    if engine.kv_dtype != "fp8" or placement.device != "cuda":
+        return
+    for card in range(min(engine.tensor_parallel, torch.cuda.device_count())):
+        capability = torch.cuda.get_device_capability(card)
+        if capability < _8_BITS:
+            raise BadSettings(
+                f"engine.kv_dtype: expected auto, for {torch.cuda.get_device_name(card)} (compute "
+                f"capability {_dotted(capability)}) has no 8-bit floats; fp8 needs "
+                f"{_dotted(_8_BITS)}, such as L4, H100 or H200."
+            )
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
+
+
 def plan_memory(folder: ModelFolder, placement: Placement, settings: Settings) -> MemoryPlan:
     """Gather what the plan of one rank is made of, from headers and counters alone.
 
-    Raises BadModel.
+    Raises BadModel, or BadSettings for what the device cannot do.
     """
+    refuse_unless_stored(settings.engine, placement)
     built = blueprint.architecture(folder.path)
     held = precision(placement.dtype, settings.model.quantization, built.fields)
     share, engine = Share(ranks=settings.engine.tensor_parallel), settings.engine

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from serve_app.engine import packer
 from serve_app.engine.limits import Limits
+from serve_app.errors import BadSettings
 from serve_app.models import catalogue, device, manifest
+from serve_app.models.device import plan_memory, refuse_unless_stored
 from serve_app.models.plan import Device, MemoryPlan, Placement
 from serve_app.models.precision import Dtype, Quantization
 from serve_app.models.streams import Streams, streams
@@ -207,3 +210,40 @@ def test_a_loaded_model_takes_what_was_planned(saved: Path, tmp_path: Path) -> N
     expected = made.weights_bytes + made.kv_bytes
     assert expected > 200 * MIB
     assert json.loads(run.stdout.splitlines()[-1]) == pytest.approx(expected, rel=BOUND)
+
+
+def a_card(monkeypatch: pytest.MonkeyPatch, *capability: int) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+
+
+IN_8_BITS = EngineSettings(kv_dtype="fp8")
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (8, 6)])
+def test_keys_and_values_in_8_bits_are_refused_on_a_card_that_has_none(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]
+) -> None:
+    a_card(monkeypatch, *capability)
+    with pytest.raises(BadSettings, match=r"^engine\.kv_dtype: expected auto, for NVIDIA A100 "):
+        refuse_unless_stored(IN_8_BITS, Placement("cuda", "bfloat16"))
+    refuse_unless_stored(EngineSettings(), Placement("cuda", "bfloat16"))
+    refuse_unless_stored(IN_8_BITS, Placement("cpu", "float32"))  # which says that it ignores them
+
+
+@pytest.mark.parametrize("capability", [(8, 9), (9, 0), (10, 0)])
+def test_cards_that_have_8_bit_floats_keep_them(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int]
+) -> None:
+    a_card(monkeypatch, *capability)
+    refuse_unless_stored(IN_8_BITS, Placement("cuda", "bfloat16"))
+
+
+def test_the_plan_of_a_model_says_so_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_card(monkeypatch, 8, 0)
+    folder = catalogue.find(ModelSettings())
+    with pytest.raises(BadSettings, match=r"compute capability 8\.0\).* fp8 needs 8\.9"):
+        plan_memory(folder, Placement("cuda", "bfloat16"), Settings(engine=IN_8_BITS))
