@@ -1,9 +1,12 @@
 """Which runner computes: own kernels where model and card allow, else transformers' modules."""
 
 from importlib.util import find_spec
+from subprocess import CalledProcessError
+from textwrap import shorten
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from serve_app.engine.flight import Runner
 from serve_app.engine.model import ModelRunner
@@ -12,6 +15,11 @@ from serve_app.settings import EngineSettings
 from serve_app.telemetry import log
 
 _OLDEST = (8, 0)  # compute capability: bfloat16 in tensor cores
+
+# What Triton raises beside its own errors: it finds no C compiler or the driver refuses a kernel,
+# the compiler fails or is not where CC says, there is no libcuda, what was made cannot be loaded.
+_UNABLE = (RuntimeError, CalledProcessError, OSError, AssertionError, ImportError)
+_LONGEST = 300  # characters of what it says
 
 
 def runner_for(model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> Runner:
@@ -36,9 +44,23 @@ def _hindrance(model: Any) -> str:
         return f"{torch.cuda.get_device_name(model.device)} is older than the kernels need"
     try:
         from serve_app.engine.gpu import runner  # noqa: F401, PLC0415 - of use on a card alone
-        from serve_app.engine.gpu.weights import can_serve  # noqa: PLC0415 - likewise
+        from serve_app.engine.gpu.weights import hindrance  # noqa: PLC0415 - likewise
     except ImportError as error:
         return f"this Triton is not one the kernels know: {error}"
-    if not can_serve(model):
-        return f"{type(model).__name__} is not computed by the kernels as it is set up"
+    if reason := hindrance(model):
+        return f"the kernels do not know this model: {reason}"
+    return _failure(model.lm_head.weight.new_ones(1, 2))
+
+
+def _failure(numbers: Tensor) -> str:
+    """Say why Triton can make no kernel for where these lie; empty: it can."""
+    from triton.errors import TritonError  # noqa: PLC0415 - of use on a card alone
+
+    from serve_app.engine.gpu.kernels import swiglu  # noqa: PLC0415 - likewise
+
+    try:
+        swiglu.swiglu(numbers)
+    except (*_UNABLE, TritonError) as error:
+        cause = shorten(f"{type(error).__name__}: {error}", _LONGEST)
+        return f"Triton can make no kernel here; it needs gcc and Python's headers ({cause})"
     return ""

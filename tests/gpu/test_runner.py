@@ -19,7 +19,7 @@ from serve_app.engine.gpu.kernels.quantised import plain_unpack
 from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.quantised import join
 from serve_app.engine.gpu.runner import GpuRunner
-from serve_app.engine.gpu.weights import can_serve
+from serve_app.engine.gpu.weights import hindrance
 from serve_app.engine.moves import Moves
 from serve_app.engine.sequence import Sequence
 from serve_app.models.precision import Quantization
@@ -328,8 +328,18 @@ def test_logits_that_are_not_numbers_are_told(model: Any) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_only_models_that_the_kernels_know_are_served(family: str) -> None:
-    model = build(family)
-    assert can_serve(model)
-    model.config.hidden_act = "gelu"
-    assert not can_serve(model)
+def test_models_that_the_kernels_know_meet_no_hindrance(family: str) -> None:
+    assert hindrance(build(family)) == ""
+
+
+def test_what_the_kernels_do_not_know_of_a_model_is_named(model: Any) -> None:
+    other = copy.deepcopy(model)
+    pack(other, "int8")  # 32 numbers a row, where blocks have 64
+    assert "layers.0.self_attn.q_proj (Linear8bitLt, 64 x 32)" in hindrance(other)
+    other.to(torch.float64)
+    assert "dtype is torch.float64, none of torch.bfloat16" in hindrance(other)
+    other.model.rotary_emb.rope_type = "dynamic"
+    assert "rope_type is dynamic, none of default" in hindrance(other)
+    other.config.hidden_act = "gelu"
+    assert "hidden_act is gelu, not silu" in hindrance(other)
+    assert "Linear is none of the families GlmForCausalLM" in hindrance(nn.Linear(1, 1))

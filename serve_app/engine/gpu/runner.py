@@ -68,7 +68,7 @@ class GpuRunner:
 
     @torch.inference_mode()
     def __init__(self, model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> None:
-        """Take a model for which `weights.can_serve` holds; compiles and records, some seconds."""
+        """Take a model in which `weights.hindrance` finds nothing; compile and record: seconds."""
         limits, weights = Limits.of(settings), prepare(model)
         device, heads = model.device, weights.heads
         places = min(limits.pages * limits.page_tokens, model.config.max_position_embeddings)

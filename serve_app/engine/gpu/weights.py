@@ -1,5 +1,6 @@
 """A GLM's weights as the kernels want them; the Hugging Face modules keep views of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +56,34 @@ class Weights:
         return Turns(angles.cos() * self.length, angles.sin() * self.length)
 
 
-def can_serve(model: Any) -> bool:
-    """Whether the kernels compute what this model's modules would."""
-    config = model.config
-    linears = [each for each in model.model.layers.modules() if isinstance(each, nn.Linear)]
-    return (
-        type(model).__name__ in _FAMILIES
-        and config.hidden_act == "silu"
-        and model.model.rotary_emb.rope_type in _STEADY_ROPES
-        and model.dtype in _DTYPES
-        and all(map(is_known, linears))
-    )
+def hindrance(model: Any) -> str:
+    """Say what of a model the kernels do not know; empty: they compute what its modules would."""
+    family = type(model).__name__
+    if family not in _FAMILIES:
+        return f"{family} is none of the families {_listed(_FAMILIES)}"
+    if model.config.hidden_act != "silu":
+        return f"hidden_act is {model.config.hidden_act}, not silu"
+    rope = model.model.rotary_emb.rope_type
+    if rope not in _STEADY_ROPES:
+        return f"rope_type is {rope}, none of {_listed(_STEADY_ROPES)}"
+    if model.dtype not in _DTYPES:
+        return f"dtype is {model.dtype}, none of {_listed(_DTYPES)}"
+    return _strange_linear(model.model.layers)
+
+
+def _listed(known: Iterable[object]) -> str:
+    return ", ".join(map(str, known))
+
+
+def _strange_linear(layers: nn.Module) -> str:
+    """Name the first product whose weight `join` cannot take."""
+    for name, each in layers.named_modules():
+        if isinstance(each, nn.Linear) and not is_known(each):
+            shape = f"{each.out_features} x {each.in_features}"
+            return (
+                f"the weight of layers.{name} ({type(each).__name__}, {shape}) is packed otherwise"
+            )
+    return ""
 
 
 @torch.no_grad()
