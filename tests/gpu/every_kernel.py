@@ -23,7 +23,7 @@ from serve_app.engine.gpu.kernels.race import Odds, race
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.swiglu import swiglu
 from serve_app.engine.gpu.looks import share_out
-from serve_app.engine.gpu.quantised import Packed, join
+from serve_app.engine.gpu.packed import Packed, join
 from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
 from serve_app.models.precision import Quantization
 from serve_app.models.quantised import LINEARS, PACK

@@ -17,7 +17,7 @@ from serve_app.engine.gpu.kernels import decode
 from serve_app.engine.gpu.kernels.chunks import Chunks
 from serve_app.engine.gpu.kernels.quantised import plain_unpack
 from serve_app.engine.gpu.looks import LEAST
-from serve_app.engine.gpu.quantised import join
+from serve_app.engine.gpu.packed import join
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.gpu.weights import hindrance
 from serve_app.engine.moves import Moves

@@ -7,7 +7,7 @@ from torch.nn.functional import linear
 from serve_app.engine.gpu.kernels import few_rows, many_rows, quantised
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.swiglu import swiglu
-from serve_app.engine.gpu.quantised import Weight
+from serve_app.engine.gpu.packed import Weight
 
 _OWN_ROWS = 8  # beyond, cuBLAS is as fast where nothing rides along
 

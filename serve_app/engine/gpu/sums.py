@@ -6,8 +6,8 @@ from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.many_rows import partial_products
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
+from serve_app.engine.gpu.packed import Weight
 from serve_app.engine.gpu.products import product, suits_few_rows, suits_many_rows, unpacked
-from serve_app.engine.gpu.quantised import Weight
 from serve_app.engine.ranks import ALONE, Near, Ranks
 
 _SPLITS = 2  # parts of a product with many rows, which the norm adds up

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from serve_app.engine.gpu.quantised import Weight, is_known, join
+from serve_app.engine.gpu.packed import Weight, is_known, join
 from serve_app.engine.gpu.step import Heads, Turns
 
 _FAMILIES = ("GlmForCausalLM", "Glm4ForCausalLM")

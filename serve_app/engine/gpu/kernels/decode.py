@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention as attend
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals
 from serve_app.engine.gpu.kernels.early import early, wait
-from serve_app.engine.gpu.kernels.packed import join, part, unpack
+from serve_app.engine.gpu.kernels.fp8 import join, part, unpack
 from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
 from serve_app.engine.gpu.kernels.splits import merge, merge_by_last, split_length
 from serve_app.engine.gpu.step import Heads, Kept, Lines

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
 from serve_app.engine.gpu.kernels.product import plain_product
-from serve_app.engine.gpu.quantised import BLOCK, Packed
+from serve_app.engine.gpu.packed import BLOCK, Packed
 
 MOST_ROWS = 64  # beyond, a whole weight is unpacked
 _TENSOR_ROWS = 16  # rows a tensor core takes at once

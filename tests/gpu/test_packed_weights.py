@@ -12,8 +12,8 @@ from serve_app.engine.gpu.kernels.quantised import (
     plain_unpack,
     unpack,
 )
+from serve_app.engine.gpu.packed import Packed, is_known, join
 from serve_app.engine.gpu.products import product
-from serve_app.engine.gpu.quantised import Packed, is_known, join
 from serve_app.models.precision import Quantization
 from serve_app.models.quantised import LINEARS, PACK
 
