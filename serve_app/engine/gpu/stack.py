@@ -1,11 +1,11 @@
 """The forward pass of a GLM on one card: from tokens to logits, layer after layer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from serve_app.engine.gpu.backends import WRITTEN_OUT, BackEnd
+from serve_app.engine.gpu.backends import BackEnd
 from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels import few_rows
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
@@ -15,10 +15,10 @@ from serve_app.engine.gpu.kernels.few_rows import scale
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.norm import Norm
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
-from serve_app.engine.gpu.products import decode_product, product, unpacked
+from serve_app.engine.gpu.products import decode_product, product
 from serve_app.engine.gpu.step import Kept, Lines
 from serve_app.engine.gpu.sums import Sums
-from serve_app.engine.gpu.weights import Weights
+from serve_app.engine.gpu.weights import Layer, Weights, can_fuse
 from serve_app.engine.ranks import ALONE, Ranks
 
 
@@ -34,6 +34,11 @@ class Step:
     drawing: Tensor | None = None  # [B] int64: tokens whose logits are wanted; None: all
     checks: bool = False  # whether single tokens may be of one sequence
 
+    @property
+    def is_decode(self) -> bool:
+        """Whether every token is a single one."""
+        return self.singles == len(self.tokens)
+
 
 class Stack:
     """Owns nothing: weights, pages and last tokens are lent to it."""
@@ -43,8 +48,8 @@ class Stack:
         weights: Weights,
         kept: Sequence[Kept],
         last: Tensor,
-        ranks: Ranks = ALONE,
-        by: BackEnd = WRITTEN_OUT,
+        ranks: Ranks,
+        by: BackEnd,
     ) -> None:
         """`kept` by each layer; `last` [S]: each seat's last token; `by` looks with far chunks."""
         self._ranks = ranks
@@ -61,51 +66,50 @@ class Stack:
         """Compute a step; return the logits [B, V] of the tokens that draw."""
         own = embed(step.tokens, step.lines, self._last, self._weights.embedding)
         stream = self._ranks.share(own)  # only the first rank knows every seat's last token
-        return self._ranks.gather(self._way(step, stream)(step, stream))
+        return self._ranks.gather(self._own_logits(step, stream))
 
-    def _way(self, step: Step, stream: Tensor) -> Callable[[Step, Tensor], Tensor]:
-        weights = self._weights
-        if step.singles < len(stream) or not weights.can_fuse:
-            return self._any_rows
-        if len(stream) == 1:
-            return self._one_row
-        if self._ranks is ALONE and few_rows.suits(stream, weights.head):
-            return self._few_rows
-        return self._any_rows
+    def _own_logits(self, step: Step, stream: Tensor) -> Tensor:
+        layers = self._weights.layers
+        if step.is_decode and can_fuse(layers):
+            if len(stream) == 1:
+                return self._one_row(step, stream, layers)
+            if self._ranks is ALONE and few_rows.suits(stream, self._weights.head):
+                return self._few_rows(step, stream, layers)
+        return self._any_rows(step, stream)
 
-    def _one_row(self, step: Step, stream: Tensor) -> Tensor:
+    def _one_row(self, step: Step, stream: Tensor, layers: Sequence[Layer[Tensor]]) -> Tensor:
         """One row: norms, gate and residual stream ride along with the products."""
         weights = self._weights
         sums = Sums(self._ranks, stream, weights.epsilon)
-        for layer, kept in zip(weights.layers, self._kept, strict=True):
+        for layer, kept in zip(layers, self._kept, strict=True):
             norm = Norm(layer.attention_norm, weights.epsilon)
-            qkv = gemv(stream, unpacked(layer.qkv, stream), norm=norm, bias=layer.qkv_bias)
-            stream = sums.add_one(self._look(step, qkv, kept), unpacked(layer.out, stream))
+            qkv = gemv(stream, layer.qkv, norm=norm, bias=layer.qkv_bias)
+            stream = sums.add_one(self._look(step, qkv, kept), layer.out)
             norm = Norm(layer.mlp_norm, weights.epsilon)
-            gated = gemv(stream, unpacked(layer.gate_up, stream), norm=norm, gated=True)
-            stream = sums.add_one(gated, unpacked(layer.down, stream))
+            gated = gemv(stream, layer.gate_up, norm=norm, gated=True)
+            stream = sums.add_one(gated, layer.down)
         norm = Norm(weights.norm, weights.epsilon)
         return _drawn(step, gemv(stream, weights.head, norm=norm))
 
-    def _few_rows(self, step: Step, stream: Tensor) -> Tensor:
+    def _few_rows(self, step: Step, stream: Tensor, layers: Sequence[Layer[Tensor]]) -> Tensor:
         """A few rows: likewise, and who writes the stream prepares its next norm."""
         weights = self._weights
-        norms = [Norm(layer.attention_norm, weights.epsilon) for layer in weights.layers]
+        norms = [Norm(layer.attention_norm, weights.epsilon) for layer in layers]
         norms.append(Norm(weights.norm, weights.epsilon))
         x = scale(stream, norms[0])
-        for layer, kept, norm in zip(weights.layers, self._kept, norms[1:], strict=True):
-            qkv = few_rows.multiply(x, unpacked(layer.qkv, stream), bias=layer.qkv_bias)
+        for layer, kept, norm in zip(layers, self._kept, norms[1:], strict=True):
+            qkv = few_rows.multiply(x, layer.qkv, bias=layer.qkv_bias)
             mlp_norm = Norm(layer.mlp_norm, weights.epsilon)
             seen = self._look(step, qkv, kept)
-            x = few_rows.add(seen, unpacked(layer.out, stream), stream, mlp_norm)
-            gated = few_rows.multiply(x, unpacked(layer.gate_up, stream), gated=True)
-            x = few_rows.add(gated, unpacked(layer.down, stream), stream, norm)
+            x = few_rows.add(seen, layer.out, stream, mlp_norm)
+            gated = few_rows.multiply(x, layer.gate_up, gated=True)
+            x = few_rows.add(gated, layer.down, stream, norm)
         return _drawn(step, few_rows.multiply(x, weights.head))
 
     def _any_rows(self, step: Step, stream: Tensor) -> Tensor:
         """Any number of rows: products by cuBLAS where there are many."""
         weights, drawing = self._weights, step.drawing
-        decodes_alone = self._ranks is ALONE and step.singles == len(stream)
+        decodes_alone = self._ranks is ALONE and step.is_decode
         multiply = decode_product if decodes_alone else product
         sums = Sums(self._ranks, stream, weights.epsilon, decodes_alone=decodes_alone)
         for layer, kept in zip(weights.layers, self._kept, strict=True):

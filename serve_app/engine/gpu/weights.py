@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,16 +14,18 @@ _FAMILIES = ("GlmForCausalLM", "Glm4ForCausalLM")
 _STEADY_ROPES = ("default", "linear", "yarn", "llama3")  # the same angles at any length
 _DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
+W_co = TypeVar("W_co", bound=Weight, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Generic[W_co]):
     """One layer; K: hidden numbers, I: numbers inside the MLP."""
 
-    qkv: Weight  # [(H + 2 * keys) * d, K]
+    qkv: W_co  # [(H + 2 * keys) * d, K]
     qkv_bias: Tensor | None
-    out: Weight  # [K, H * d]
-    gate_up: Weight  # [2 * I, K]
-    down: Weight  # [K, I]
+    out: W_co  # [K, H * d]
+    gate_up: W_co  # [2 * I, K]
+    down: W_co  # [K, I]
     attention_norm: Tensor  # [K]
     mlp_norm: Tensor  # [K]
     after_attention: Tensor | None  # [K]: GLM-4-0414 also normalises what a part adds
@@ -35,7 +37,7 @@ class Weights:
     """A whole model."""
 
     embedding: Tensor  # [V, K]
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer[Weight], ...]
     norm: Tensor  # [K]
     head: Tensor  # [V, K]
     epsilon: float
@@ -43,17 +45,17 @@ class Weights:
     speeds: Tensor  # [pairs]: radians by which a pair turns from place to place
     length: float  # of the turned pairs, against before
 
-    @property
-    def can_fuse(self) -> bool:
-        """Whether nothing stands between a layer's products and the stream or is unpacked there."""
-        layer = self.layers[0]
-        return layer.after_attention is None and isinstance(layer.qkv, Tensor)
-
     def turns(self, places: int) -> Turns:
         """Angles of all places at once, exact in float32."""
         numbers = torch.arange(places, device=self.speeds.device, dtype=torch.float32)
         angles = numbers[:, None] * self.speeds.float()
         return Turns(angles.cos() * self.length, angles.sin() * self.length)
+
+
+def can_fuse(layers: tuple[Layer[Weight], ...]) -> TypeGuard[tuple[Layer[Tensor], ...]]:
+    """Whether nothing stands between a layer's products and the stream or is unpacked there."""
+    layer = layers[0]  # all are alike
+    return layer.after_attention is None and isinstance(layer.qkv, Tensor)
 
 
 def hindrance(model: Any) -> str:
@@ -102,7 +104,7 @@ def prepare(model: Any) -> Weights:
     )
 
 
-def _layer(layer: Any) -> Layer:
+def _layer(layer: Any) -> Layer[Weight]:
     attention = layer.self_attn
     linears = (attention.q_proj, attention.k_proj, attention.v_proj)
     biased = attention.q_proj.bias is not None
