@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from serve_app.engine.gpu.far import Chunk
-from serve_app.engine.gpu.kernels import few_rows, many_rows
+from serve_app.engine.gpu.kernels import few_rows, many_rows, packed_rows
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
 from serve_app.engine.gpu.kernels.entry import embed
@@ -18,10 +18,10 @@ from serve_app.engine.gpu.kernels.few_rows import scale
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.norm import Norm, add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors
-from serve_app.engine.gpu.kernels.quantised import multiply, unpack
 from serve_app.engine.gpu.kernels.race import Odds, race
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
 from serve_app.engine.gpu.kernels.swiglu import swiglu
+from serve_app.engine.gpu.kernels.unpacked import unpack
 from serve_app.engine.gpu.looks import share_out
 from serve_app.engine.gpu.packed import Packed, join
 from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
@@ -103,8 +103,8 @@ def packed(kind: Quantization) -> Packed:
 
 def packed_products(weight: Packed, rows: int) -> None:
     x = numbers(rows, 320)
-    multiply(x, weight, bias=numbers(3000))
-    multiply(x, weight, gated=True)
+    packed_rows.multiply(x, weight, bias=numbers(3000))
+    packed_rows.multiply(x, weight, gated=True)
     unpack(weight, x)
 
 

@@ -7,11 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from serve_app.engine.gpu.kernels.quantised import (
-    plain_multiply,
-    plain_unpack,
-    unpack,
-)
+from serve_app.engine.gpu.kernels.packed_rows import plain_multiply
+from serve_app.engine.gpu.kernels.unpacked import plain_unpack, unpack
 from serve_app.engine.gpu.packed import Packed, is_known, join
 from serve_app.engine.gpu.products import product
 from serve_app.models.precision import Quantization

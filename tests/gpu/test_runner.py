@@ -15,7 +15,7 @@ from serve_app.engine.gpu import runner as gpu_runner
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.kernels import decode
 from serve_app.engine.gpu.kernels.chunks import Chunks
-from serve_app.engine.gpu.kernels.quantised import plain_unpack
+from serve_app.engine.gpu.kernels.unpacked import plain_unpack
 from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.packed import join
 from serve_app.engine.gpu.runner import GpuRunner

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from serve_app.engine.gpu.kernels import few_rows, many_rows, quantised
+from serve_app.engine.gpu.kernels import few_rows, many_rows, packed_rows
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.swiglu import swiglu
+from serve_app.engine.gpu.kernels.unpacked import unpack
 from serve_app.engine.gpu.packed import Weight
 
 _OWN_ROWS = 8  # beyond, cuBLAS is as fast where nothing rides along
@@ -15,7 +16,7 @@ _OWN_ROWS = 8  # beyond, cuBLAS is as fast where nothing rides along
 def suits_few_rows(x: Tensor, weight: Weight) -> bool:
     """Whether our own kernels multiply so many rows faster than cuBLAS."""
     if not isinstance(weight, Tensor):
-        return len(x) <= quantised.MOST_ROWS
+        return len(x) <= packed_rows.MOST_ROWS
     return len(x) == 1 or (len(x) <= _OWN_ROWS and few_rows.suits(x, weight))
 
 
@@ -26,7 +27,7 @@ def suits_many_rows(x: Tensor, weight: Weight, *, gated: bool = False, splits: i
 
 def unpacked(weight: Weight, like: Tensor) -> Tensor:
     """Return the weight [N, K] in the numbers of `like`."""
-    return weight if isinstance(weight, Tensor) else quantised.unpack(weight, like)
+    return weight if isinstance(weight, Tensor) else unpack(weight, like)
 
 
 def product(
@@ -48,7 +49,7 @@ def product(
         raise ValueError("packed weights are not multiplied into a place")
     if suits_few_rows(x, weight):
         if not isinstance(weight, Tensor):
-            return quantised.multiply(x, weight, bias=bias, gated=gated)
+            return packed_rows.multiply(x, weight, bias=bias, gated=gated)
         own = gemv if len(x) == 1 else few_rows.multiply
         return own(x, weight, bias=bias, gated=gated, into=into)
     if into is not None:
