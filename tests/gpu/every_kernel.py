@@ -13,8 +13,8 @@ from serve_app.engine.gpu.far import Chunk
 from serve_app.engine.gpu.kernels import few_rows, many_rows, packed_rows
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
+from serve_app.engine.gpu.kernels.deferred_norm import defer_norm
 from serve_app.engine.gpu.kernels.entry import embed
-from serve_app.engine.gpu.kernels.few_rows import scale
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.norm import Norm, add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors
@@ -84,7 +84,7 @@ def products(rows: int) -> None:
         gemv(x, weight, norm=norm, gated=True)
         gemv(x, weight, stream=numbers(rows, 3000))
     else:
-        few_rows.multiply(scale(x, norm), weight, bias=numbers(3000))
+        few_rows.multiply(defer_norm(x, norm), weight, bias=numbers(3000))
         few_rows.multiply(
             few_rows.add(numbers(rows, 3000), numbers(1000, 3000), x, norm), weight, gated=True
         )

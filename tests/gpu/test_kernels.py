@@ -21,8 +21,8 @@ from serve_app.engine.gpu.kernels.chunks import (
     plain_look_with_chunks,
 )
 from serve_app.engine.gpu.kernels.decode import decode, plain_decode
+from serve_app.engine.gpu.kernels.deferred_norm import defer_norm
 from serve_app.engine.gpu.kernels.entry import embed, plain_embed
-from serve_app.engine.gpu.kernels.few_rows import scale
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.norm import Norm, add_norm, plain_add_norm
 from serve_app.engine.gpu.kernels.nucleus import Cuts, floors, plain_floors
@@ -327,7 +327,7 @@ def test_few_rows_are_added_to_the_stream_and_scaled_for_the_next_product(
     stream, norm = torch.randn(rows, 200), Norm(torch.randn(200), 1e-5)
     weight, then = torch.randn(200, width) / width**0.5, torch.randn(300, 200) / 14
     twin = stream.clone()
-    close(few_rows.multiply(scale(stream, norm), then), plain_product(stream, then, norm=norm))
+    close(few_rows.multiply(defer_norm(stream, norm), then), plain_product(stream, then, norm=norm))
     for _ in range(2):  # the second time after the first's parts
         x = torch.randn(rows, width)
         scaled = few_rows.add(x, weight, stream, norm)

@@ -10,8 +10,8 @@ from serve_app.engine.gpu.far import Chunk, look_far
 from serve_app.engine.gpu.kernels import few_rows
 from serve_app.engine.gpu.kernels.chunks import Chunks, look_with_chunks
 from serve_app.engine.gpu.kernels.decode import decode
+from serve_app.engine.gpu.kernels.deferred_norm import defer_norm
 from serve_app.engine.gpu.kernels.entry import embed
-from serve_app.engine.gpu.kernels.few_rows import scale
 from serve_app.engine.gpu.kernels.gemv import gemv
 from serve_app.engine.gpu.kernels.norm import Norm
 from serve_app.engine.gpu.kernels.rotary import rotate_and_store
@@ -96,7 +96,7 @@ class Stack:
         weights = self._weights
         norms = [Norm(layer.attention_norm, weights.epsilon) for layer in layers]
         norms.append(Norm(weights.norm, weights.epsilon))
-        x = scale(stream, norms[0])
+        x = defer_norm(stream, norms[0])
         for layer, kept, norm in zip(layers, self._kept, norms[1:], strict=True):
             qkv = few_rows.multiply(x, layer.qkv, bias=layer.qkv_bias)
             mlp_norm = Norm(layer.mlp_norm, weights.epsilon)

@@ -3,8 +3,7 @@
 A program has a tile of the weight's rows, which the copy engine brings some steps ahead. Where
 there are too few tiles to fill the card each is cut into parts, and the program that is done last
 adds them up, always in the same order. What stands around a product is done on the way: bias, gate
-and residual stream after it, and RMS norm before it: who writes the stream writes it times the
-norm's weight as well, and sums of its squares, so that a product's result lacks one factor a row.
+and residual stream after it, and the RMS norm before it, which is deferred.
 """
 
 from dataclasses import dataclass
@@ -17,14 +16,20 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
+from serve_app.engine.gpu.kernels.deferred_norm import (
+    COLUMNS,
+    DeferredNorm,
+    deferred_factor,
+    filled,
+    store_deferred,
+    unwritten,
+)
 from serve_app.engine.gpu.kernels.norm import Norm
-from serve_app.engine.gpu.kernels.product import is_head
+from serve_app.engine.gpu.kernels.product import empty_result, is_head
 
 MOST_ROWS = 32  # beyond, what each program reads of the rows counts
 _COPIES = (9, 10)  # generations of cards with the copy engine and room for tiles
 _ALIGNED = 8  # numbers that a row must be a multiple of, for the copy engine
-_LEAST = 16  # rows to which fewer are filled up for the tensor cores
-_COLUMNS = 64  # of the result, a program
 
 
 def suits(x: Tensor, weight: Tensor) -> bool:
@@ -43,17 +48,8 @@ def _generation(device: torch.device) -> int:
     return torch.cuda.get_device_capability(device)[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """A residual stream on its way into a product with its RMS norm."""
-
-    rows: Tensor  # [M, K]: times the norm's weight
-    squares: Tensor  # [tiles, M, filled up] float32: summed over each tile's columns
-    epsilon: float
-
-
 def multiply(
-    x: Tensor | Scaled,
+    x: Tensor | DeferredNorm,
     weight: Tensor,
     *,
     bias: Tensor | None = None,
@@ -65,47 +61,17 @@ def multiply(
     With `gated`, weight is gate and up and the result their SwiGLU, [M, N / 2]; with `into`
     [M, N], it is written there.
     """
-    rows = x.rows if isinstance(x, Scaled) else x
-    wide = len(weight) // (2 if gated else 1)
-    out = rows.new_empty(len(rows), wide) if into is None else into
-    before = x if isinstance(x, Scaled) else None
+    rows, before = (x.rows, x) if isinstance(x, DeferredNorm) else (x, None)
+    out = empty_result(rows, weight, gated=gated) if into is None else into
     _launch(rows, weight, out, before=before, bias=bias, gated=gated)
     return out
 
 
-def add(x: Tensor, weight: Tensor, stream: Tensor, norm: Norm) -> Scaled:
-    """Add the product to `stream` [M, N] in place; return its sum, scaled for the next one."""
-    scaled = _scaled(stream, norm)
-    _launch(x, weight, stream, gain=norm.weight, scaled=scaled)
-    return scaled
-
-
-def scale(stream: Tensor, norm: Norm) -> Scaled:
-    """Scale a stream [M, K] that no product has written."""
-    scaled = _scaled(stream, norm)
-    rows, width = stream.shape
-    _scale[(triton.cdiv(width, _COLUMNS),)](
-        stream,
-        norm.weight,
-        scaled.rows,
-        scaled.squares,
-        rows,
-        width,
-        COLUMNS=_COLUMNS,
-        ROWS=_filled(rows),
-    )
-    return scaled
-
-
-def _scaled(stream: Tensor, norm: Norm) -> Scaled:
-    rows, width = stream.shape
-    tiles = triton.cdiv(width, _COLUMNS)
-    squares = stream.new_empty(tiles, _filled(rows), dtype=torch.float32)
-    return Scaled(torch.empty_like(stream), squares, norm.epsilon)
-
-
-def _filled(rows: int) -> int:
-    return max(_LEAST, 1 << (rows - 1).bit_length())
+def add(x: Tensor, weight: Tensor, stream: Tensor, norm: Norm) -> DeferredNorm:
+    """Add the product to `stream` [M, N] in place; prepare their sum for the next one."""
+    after = unwritten(stream, norm)
+    _launch(x, weight, stream, after=after)
+    return after
 
 
 def _launch(
@@ -113,42 +79,41 @@ def _launch(
     weight: Tensor,
     out: Tensor,
     *,
-    before: Scaled | None = None,
+    before: DeferredNorm | None = None,
     bias: Tensor | None = None,
     gated: bool = False,
-    gain: Tensor | None = None,
-    scaled: Scaled | None = None,
+    after: DeferredNorm | None = None,
 ) -> None:
     rows, width = x.shape
-    wide, filled = out.shape[1], _filled(rows)
+    wide, height = out.shape[1], filled(rows)
     shape = _shape(x, weight, gated=gated)
-    tiles = triton.cdiv(wide, _COLUMNS)
-    each = shape.parts * _COLUMNS * filled
+    tiles = triton.cdiv(wide, COLUMNS)
+    each = shape.parts * COLUMNS * height
     squares = 0 if before is None else len(before.squares)
     _few_rows[(tiles * shape.parts,)](
-        TensorDescriptor(x, [rows, width], [width, 1], [filled, shape.step]),
-        TensorDescriptor(weight, list(weight.shape), [width, 1], [_COLUMNS, shape.step]),
+        TensorDescriptor(x, [rows, width], [width, 1], [height, shape.step]),
+        TensorDescriptor(weight, list(weight.shape), [width, 1], [COLUMNS, shape.step]),
         out if before is None else before.squares,
         out if bias is None else bias,
         out,
-        out if gain is None else gain,
-        out if scaled is None else scaled.rows,
-        out if scaled is None else scaled.squares,
+        out if after is None else after.norm.weight,
+        out if after is None else after.rows,
+        out if after is None else after.squares,
         out if shape.parts == 1 else x.new_empty(tiles * each, dtype=torch.float32),
         arrivals(x.device, tiles, shape.parts),
         rows,
         wide,
-        0.0 if before is None else before.epsilon,
+        0.0 if before is None else before.norm.epsilon,
         WIDTH=width,
-        COLUMNS=_COLUMNS,
-        ROWS=filled,
+        COLUMNS=COLUMNS,
+        ROWS=height,
         STEP=shape.step,
         PARTS=shape.parts,
         SQUARES=squares,
         BLOCK=triton.next_power_of_2(max(1, squares)),
         BIAS=bias is not None,
         GATED=gated,
-        ADDS=scaled is not None,
+        ADDS=after is not None,
         num_warps=4,
         num_stages=shape.stages,
     )
@@ -181,7 +146,7 @@ _SHAPES = {
 def _shape(x: Tensor, weight: Tensor, *, gated: bool) -> _Shape:
     wide, width = weight.shape
     kind = "gate" if gated else "head" if is_head(wide) else "wide" if wide > width else "square"
-    return _SHAPES[_filled(len(x))][kind]
+    return _SHAPES[filled(len(x))][kind]
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -227,9 +192,9 @@ def _few_rows(
         is_last, so_far = _gather(so_far, apart, arrivals, tile, part, COLUMNS, ROWS, PARTS)
     if is_last:
         if SQUARES > 0:
-            unit = _unit(before, epsilon, WIDTH, ROWS, SQUARES, BLOCK)
-            so_far *= unit
-            up *= unit
+            factor = deferred_factor(before, epsilon, WIDTH, ROWS, SQUARES, BLOCK)
+            so_far *= factor
+            up *= factor
         column = first + tl.arange(0, COLUMNS)
         if BIAS:
             so_far += tl.load(bias + column, mask=column < wide, other=0.0).to(tl.float32)[:, None]
@@ -243,7 +208,7 @@ def _few_rows(
             so_far = so_far.to(out.dtype.element_ty).to(tl.float32)
             so_far += tl.load(out + cell, mask=inside, other=0.0).to(tl.float32)
             so_far = so_far.to(out.dtype.element_ty).to(tl.float32)
-            _store_scaled(so_far, gain, scaled, squares, tile, wide, cell, inside, COLUMNS, ROWS)
+            store_deferred(so_far, gain, scaled, squares, tile, wide, cell, inside, COLUMNS, ROWS)
         tl.store(out + cell, so_far.to(out.dtype.element_ty), mask=inside)
 
 
@@ -268,58 +233,3 @@ def _gather(
         for other in tl.static_range(1, PARTS):
             so_far += tl.load(first + other * COLUMNS * ROWS, cache_modifier=".cg")
     return is_last, so_far
-
-
-@triton.jit
-def _unit(
-    before,
-    epsilon,
-    WIDTH: tl.constexpr,
-    ROWS: tl.constexpr,
-    SQUARES: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """The factor of each row that makes it normal."""
-    tile = tl.arange(0, BLOCK)[:, None]
-    at = tile * ROWS + tl.arange(0, ROWS)[None, :]
-    squares = tl.load(before + at, mask=tile < SQUARES, other=0.0)
-    return tl.rsqrt(tl.sum(squares, 0) / WIDTH + epsilon)[None, :]
-
-
-@triton.jit
-def _store_scaled(
-    x,  # [COLUMNS, ROWS] float32
-    gain,
-    scaled,
-    squares,
-    tile,
-    wide,
-    cell,
-    inside,
-    COLUMNS: tl.constexpr,
-    ROWS: tl.constexpr,
-):
-    tl.store(squares + tile * ROWS + tl.arange(0, ROWS), tl.sum(x * x, 0))
-    column = tile * COLUMNS + tl.arange(0, COLUMNS)
-    gains = tl.load(gain + column, mask=column < wide, other=0.0).to(tl.float32)
-    tl.store(scaled + cell, (x * gains[:, None]).to(scaled.dtype.element_ty), mask=inside)
-
-
-@triton.jit(do_not_specialize=["rows"])
-def _scale(
-    stream,  # [rows, width]
-    gain,  # [width]
-    scaled,  # [rows, width]
-    squares,  # [tiles, ROWS]
-    rows,
-    width,
-    COLUMNS: tl.constexpr,
-    ROWS: tl.constexpr,
-):
-    tile = tl.program_id(0)
-    column = tile * COLUMNS + tl.arange(0, COLUMNS)
-    row = tl.arange(0, ROWS)
-    at = row[None, :] * width + column[:, None]
-    inside = (column < width)[:, None] & (row < rows)[None, :]
-    x = tl.load(stream + at, mask=inside, other=0.0).to(tl.float32)
-    _store_scaled(x, gain, scaled, squares, tile, width, at, inside, COLUMNS, ROWS)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from serve_app.engine.gpu.kernels.early import early, wait
 from serve_app.engine.gpu.kernels.norm import Norm
-from serve_app.engine.gpu.kernels.product import is_head
+from serve_app.engine.gpu.kernels.product import empty_result, is_head
 
 
 def gemv(
@@ -30,11 +30,10 @@ def gemv(
     With `gated`, weight is gate and up and the result their SwiGLU, [1, N / 2]; with `stream`
     [1, N], the result is added to it in place; with `into` [1, N], it is written there.
     """
-    width = x.shape[1]
-    wide = len(weight) // (2 if gated else 1)
     out = into if stream is None else stream
     if out is None:
-        out = x.new_empty(1, wide)
+        out = empty_result(x, weight, gated=gated)
+    width, wide = x.shape[1], out.shape[1]
     shape = _shape(wide, width, gated=gated)
     _gemv[(triton.cdiv(wide, shape.columns),)](
         x,

@@ -22,6 +22,8 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from serve_app.engine.gpu.kernels.product import empty_result
+
 _HOPPER = 9
 _STEP = 64  # numbers of each row in a tile: 128 bytes, which TMA swizzles
 _SWIZZLED = gl.NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=2)
@@ -89,7 +91,7 @@ def multiply(
     x: Tensor, weight: Tensor, *, bias: Tensor | None = None, gated: bool = False
 ) -> Tensor:
     """Multiply x [M, K] with weight [N, K]: [M, N]; with `gated`, their SwiGLU [M, N / 2]."""
-    out = x.new_empty(len(x), len(weight) // (2 if gated else 1))
+    out = empty_result(x, weight, gated=gated)
     _launch(x, weight, out, bias, splits=1, gated=gated)
     return out
 

@@ -15,6 +15,11 @@ def is_head(columns: int) -> bool:
     return columns > _HEAD
 
 
+def empty_result(x: Tensor, weight: Tensor, *, gated: bool) -> Tensor:
+    """Return room for a product [M, N], or [M, N / 2] if gated."""
+    return x.new_empty(len(x), len(weight) // (2 if gated else 1))
+
+
 def plain_product(
     x: Tensor,
     weight: Tensor,
