@@ -9,7 +9,7 @@ import triton
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from serve_app.engine.gpu.kernels.many_rows import Tile, tile_for
+from serve_app.engine.gpu.kernels.tiles import Tile, tile_for
 from tests.gpu.hopper_code import TILES
 
 PROCESSORS = 132  # of an H200
