@@ -8,7 +8,9 @@ import json
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import zip_longest
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +111,13 @@ def main() -> None:
     streams = [int(each) for each in levels.split(",")]
     for line in measure(int(cards)):
         tell(**line)
-    tell(**same_tokens(int(cards)))
-    table([line for each in (1, int(cards)) for line in speeds(int(layers), each, streams)])
+    # Each in a process of its own: one shares its GPU's memory with other ranks once.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as apart:
+        tell(**apart.submit(same_tokens, int(cards)).result())
+        parts = [
+            apart.submit(speeds, int(layers), each, streams).result() for each in (1, int(cards))
+        ]
+    table([line for part in parts for line in part])
 
 
 if __name__ == "__main__":

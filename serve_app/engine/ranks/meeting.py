@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch._C._distributed_c10d import PrefixStore, TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from serve_app.engine.ranks import Ranks
 from serve_app.engine.ranks.grouped import Grouped
@@ -15,6 +15,7 @@ from serve_app.telemetry import log
 
 _PATIENCE = timedelta(minutes=10)
 _HERE = "127.0.0.1"
+_HINDRANCE, _NONE = "hindrance", "none"  # in the book: an empty value would be waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def take_card(seat: Seat, wanted: str) -> None:
 def meet(store: TCPStore, seat: Seat, model: Any, settings: EngineSettings) -> Ranks:
     """Return when all ranks have come, each with its share of the model."""
     device = model.device
-    if device.type == "cuda" and _see_each_other(seat.ranks):
+    if device.type == "cuda" and _share_memory(store, seat):
         room = Room(
             rows=settings.step_tokens + settings.max_running,
             width=model.config.hidden_size,
@@ -53,16 +54,28 @@ def meet(store: TCPStore, seat: Seat, model: Any, settings: EngineSettings) -> R
             like=torch.empty(0, dtype=model.dtype, device=device),
         )
         return Symmetric(PrefixStore("memory", store), seat.rank, seat.ranks, room)
-    if device.type == "cuda":
-        log().warning("symmetric_memory_unused", detail="the GPUs cannot read each other's memory")
     return Grouped(PrefixStore("group", store), seat.rank, seat.ranks, device)
 
 
-def _see_each_other(ranks: int) -> bool:
+def _share_memory(store: Store, seat: Seat) -> bool:
+    """Whether all ranks will; the first one decides, and says why not."""
+    if seat.rank == 0:
+        reason = _hindrance(seat.ranks)
+        store.set(_HINDRANCE, reason or _NONE)
+        if reason:
+            log().warning("symmetric_memory_unused", detail=reason)
+    told: bytes = store.get(_HINDRANCE)
+    return told.decode() == _NONE
+
+
+def _hindrance(ranks: int) -> str:
+    """Say why cards cannot share memory; empty: they can."""
+    if not hasattr(torch.ops.symm_mem, "two_shot_all_reduce_"):
+        return "this torch cannot sum in memory that GPUs share"
+    if Symmetric.was_made:  # torch numbers a process's meetings, and new ranks begin at the first
+        return "this process has shared its GPU's memory with other ranks before"
     cards = range(ranks)
-    return hasattr(torch.ops.symm_mem, "two_shot_all_reduce_") and all(
-        torch.cuda.can_device_access_peer(one, other)
-        for one in cards
-        for other in cards
-        if one != other
-    )
+    pairs = ((one, other) for one in cards for other in cards if one != other)
+    if not all(torch.cuda.can_device_access_peer(*pair) for pair in pairs):
+        return "the GPUs cannot read each other's memory"
+    return ""

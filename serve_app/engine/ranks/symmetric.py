@@ -7,7 +7,7 @@ them gives up waiting: whoever loses a rank must end the process.
 import os
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,8 +37,11 @@ class Room:
 class Symmetric:
     """Owns the memory that the other ranks see."""
 
+    was_made: ClassVar = False  # in this process, whatever became of it
+
     def __init__(self, store: Store, rank: int, ranks: int, room: Room) -> None:
         """Return when all ranks have come."""
+        Symmetric.was_made = True
         self.leads = rank == 0
         self._words = room.words
         # Each rank adds up for itself; of more than two parts the order would decide.
