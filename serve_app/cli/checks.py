@@ -80,10 +80,10 @@ def settings(facts: Facts) -> Finding:
 
 
 def processors(facts: Facts) -> Finding:
-    """There are cores, and a GPU that is there can be used."""
+    """There are cores, and a GPU that is there is used."""
     cores = f"{facts.cores} CPU core{'' if facts.cores == 1 else 's'}"
     if facts.gpus_usable:
-        return Finding("processors", Level.GREEN, f"{cores}; {', '.join(facts.gpus_usable)}")
+        return _with_gpus(facts, f"{cores}; {', '.join(facts.gpus_usable)}")
     if facts.gpus_present:
         fact = f"{cores}; {facts.gpus_present} GPU that torch cannot use"
         mend = "Install a torch built for this GPU's driver, or accept the CPU."
@@ -92,6 +92,27 @@ def processors(facts: Facts) -> Finding:
         mend = f"Give at least {CORES_WANTED} cores; answers will be slow."
         return Finding("processors", Level.YELLOW, f"{cores}, no GPU", mend)
     return Finding("processors", Level.GREEN, f"{cores}, no GPU")
+
+
+def _with_gpus(facts: Facts, fact: str) -> Finding:
+    if facts.gpus_taken or facts.device == "cpu":
+        return Finding("processors", Level.GREEN, fact)
+    fact = f"{fact}, hidden from the model: replicas.model_gpus is 0"
+    mend = (
+        "Set it to 1 (GLM_REPLICAS__MODEL_GPUS=1; in the chart replicas.gpus), or model.device to "
+        "cpu if the CPU is to serve."
+    )
+    return Finding("processors", Level.YELLOW, fact, mend)
+
+
+def compiler(facts: Facts) -> Finding:
+    """Triton finds what it compiles with, where a GPU is taken."""
+    if not (facts.gpus_usable and facts.gpus_taken):
+        return Finding("compiler", Level.GREEN, "not needed, for no GPU is taken")
+    if facts.compiler_problem:
+        mend = "Install gcc and python3-dev; until then the GPU serves without our kernels, slower."
+        return Finding("compiler", Level.YELLOW, facts.compiler_problem, mend)
+    return Finding("compiler", Level.GREEN, "there for Triton")
 
 
 def model(facts: Facts) -> Finding:
@@ -165,6 +186,7 @@ CHECKS: tuple[Check, ...] = (
     packages,
     settings,
     processors,
+    compiler,
     model,
     memory,
     port,

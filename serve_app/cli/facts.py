@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +50,9 @@ class Facts:
     cores: int
     gpus_usable: tuple[str, ...]
     gpus_present: int
+    gpus_taken: float
+    device: str
+    compiler_problem: str | None
     memory: MemoryPlan | None
     model: str
     model_problem: str | None
@@ -70,6 +74,9 @@ def gather(file: Path | None, environ: Mapping[str, str]) -> Facts:
         cores=len(os.sched_getaffinity(0)),
         gpus_usable=device.gpu_names(),
         gpus_present=len(list(Path("/dev").glob(_GPU_FILES))),
+        gpus_taken=settings.replicas.model_gpus,
+        device=settings.model.device,
+        compiler_problem=_compiler_problem(environ),
         memory=memory,
         model=settings.model.name,
         model_problem=model_problem,
@@ -96,6 +103,16 @@ def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None]:
         return device.plan_memory(folder, placement, settings), None
     except (BadModel, BadSettings) as error:
         return None, error.message
+
+
+def _compiler_problem(environ: Mapping[str, str]) -> str | None:
+    """Look for what Triton will, in its order; the CC of our image needs no headers."""
+    if named := environ.get("CC"):
+        return None if shutil.which(named) else f"CC names {named}, which cannot be run"
+    if not (shutil.which("gcc") or shutil.which("clang")):
+        return "neither gcc nor clang is on the PATH"
+    header = Path(sysconfig.get_paths(scheme="posix_prefix")["include"]) / "Python.h"
+    return None if header.is_file() else f"{header} is missing"
 
 
 def _port_problem(settings: Settings) -> str | None:

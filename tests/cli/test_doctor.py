@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,9 @@ WELL = Facts(
     cores=4,
     gpus_usable=(),
     gpus_present=0,
+    gpus_taken=0,
+    device="auto",
+    compiler_problem=None,
     memory=MemoryPlan(GIB, kv_bytes_per_token=1024, kv_tokens=1024, free_bytes=8 * GIB),
     model="glm-nano",
     model_problem=None,
@@ -74,6 +78,20 @@ ILLS: dict[str, tuple[dict[str, Any], str, Level, str, str]] = {
         Level.YELLOW,
         "1 GPU that torch cannot use",
         "Install a torch",
+    ),
+    "a GPU that is hidden": (
+        {"gpus_usable": ("NVIDIA H200",), "gpus_present": 1},
+        "processors",
+        Level.YELLOW,
+        "NVIDIA H200, hidden from the model: replicas.model_gpus is 0",
+        "GLM_REPLICAS__MODEL_GPUS=1",
+    ),
+    "no compiler beside a GPU": (
+        {"gpus_usable": ("NVIDIA H200",), "gpus_taken": 1, "compiler_problem": "no gcc"},
+        "compiler",
+        Level.YELLOW,
+        "no gcc",
+        "python3-dev",
     ),
     "one core": (
         {"cores": 1},
@@ -175,10 +193,19 @@ def test_every_ill_is_told_with_its_mend(
     assert mend in finding.mend
 
 
-def test_a_usable_gpu_is_named() -> None:
-    findings = examine(replace(WELL, gpus_usable=("NVIDIA H100",), gpus_present=1, cores=1))
+@pytest.mark.parametrize(("taken", "device"), [(1, "auto"), (1, "cuda"), (0.5, "auto"), (0, "cpu")])
+def test_a_gpu_that_is_taken_or_not_wanted_is_named_and_green(taken: float, device: str) -> None:
+    gpu = {"gpus_usable": ("NVIDIA H100",), "gpus_present": 1, "cores": 1}
+    findings = examine(replace(WELL, **gpu, gpus_taken=taken, device=device))
 
     assert "1 CPU core; NVIDIA H100" in [finding.fact for finding in findings]
+    assert {finding.level for finding in findings} == {Level.GREEN}
+
+
+def test_a_compiler_is_missed_by_nobody_who_takes_no_gpu() -> None:
+    findings = examine(replace(WELL, compiler_problem="no gcc"))
+
+    assert {finding.level for finding in findings} == {Level.GREEN}
 
 
 def test_a_limit_that_is_none_is_green() -> None:
@@ -199,6 +226,34 @@ def test_facts_come_from_this_machine(tmp_path: Path) -> None:
     assert facts.settings_problem is None
     assert facts.model_problem is not None
     assert "No model 'none'" in facts.model_problem
+
+
+def test_the_compiler_is_looked_for_as_triton_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def problem(**environ: str) -> str:
+        return gather(None, environ).compiler_problem or "none"
+
+    include = {"include": str(tmp_path)}
+    monkeypatch.setattr(sysconfig, "get_paths", lambda **_: include)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert problem() == "neither gcc nor clang is on the PATH"
+    for name in ("gcc", "cc-of-ours"):
+        (tmp_path / name).touch(mode=0o755)
+    assert problem() == f"{tmp_path}/Python.h is missing"
+    assert problem(CC="nocc") == "CC names nocc, which cannot be run"
+    assert problem(CC=str(tmp_path / "cc-of-ours")) == "none"
+    (tmp_path / "Python.h").touch()
+    assert problem() == "none"
+
+
+def test_settings_say_which_gpus_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("replicas: {model_gpus: 2}\nmodel: {device: cuda}\n")
+
+    facts = gather(file, {})
+
+    assert (facts.gpus_taken, facts.device) == (2, "cuda")
 
 
 def test_red_is_exit_code_one_and_every_finding_is_told(glm_serve: Run) -> None:
