@@ -35,6 +35,7 @@ GRPC_PORTS = (40000, 40099)
 READINESS_PORT = 8001  # of a worker, for its kubelet
 
 MOVE_S = 30  # a replica has that long to come up elsewhere before the one it follows is ended
+_SEEN_S = 10  # a kubelet sees a node red within the deadline of an answer under way and two periods
 FAREWELL_S = 10  # drains are this much longer than the longest stream, so that its end arrives
 
 # Where we begin and end Ray, a thread of Serve's that calls it after its end would start another.
@@ -61,7 +62,7 @@ def prepare_node(
             "file with it in RAY_AUTH_TOKEN_PATH; make one with `openssl rand -hex 32`."
         )
     environ.update(chain(server))
-    environ.update(one_node(run_folder))
+    environ.update(one_node(run_folder, server))
 
 
 def node_drain_s(server: ServerSettings) -> float:
@@ -100,8 +101,9 @@ def one_machine(run_folder: Path, spare_ports: Iterator[int]) -> dict[str, str]:
     }
 
 
-def one_node(run_folder: Path) -> dict[str, str]:
+def one_node(run_folder: Path, server: ServerSettings) -> dict[str, str]:
     """What a node of a cluster needs, alone in its pod."""
+    seen_red_s = math.ceil(server.ready_deadline_s) + _SEEN_S
     return {
         **_OWN_RAY,
         **_haproxy(run_folder),
@@ -110,7 +112,7 @@ def one_node(run_folder: Path) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(GRPC_PORTS[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(GRPC_PORTS[1]),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # other nodes hear within a second
-        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "15",  # its kubelet has seen it red by then
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": str(seen_red_s),
         "RAY_AUTH_MODE": "token",
     }
 

@@ -1,5 +1,6 @@
 """One version: its pods find each other, its drains outlast its streams, its content is fixed."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from serve_app import configuration, nodes, tuning
+from serve_app.settings import ServerSettings
 from tests.chart import helm
 from tests.chart.helm import Object, examples, objects, of_kind, the
 
@@ -73,6 +75,23 @@ def test_a_worker_is_asked_where_it_answers_for_itself() -> None:
 
     assert ports[ray["readinessProbe"]["httpGet"]["port"]] == tuning.READINESS_PORT
     assert "startupProbe" not in ray
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "deadline_s"),
+    [(PLAIN, "worker", 15), (PLAIN, "worker", 7.5), (NANO, "head", 5)],
+)
+def test_a_kubelet_waits_longer_than_the_model_may_take_to_say_no(
+    values: Path, name: str, deadline_s: float
+) -> None:
+    given = ("--set-json", f"config.server.ready_deadline_s={deadline_s}")
+    pods = deployments(values, *(given if deadline_s != ServerSettings().ready_deadline_s else ()))
+    (pod,) = (each for each in pods if each.endswith(name))
+    (ray,) = pods[pod]["spec"]["containers"]
+    probes = [ray[each] for each in ("startupProbe", "readinessProbe") if each in ray]
+
+    assert probes
+    assert {each["timeoutSeconds"] for each in probes} == {math.ceil(deadline_s) + 1}
 
 
 def test_new_workers_find_the_new_head_and_old_ones_the_old() -> None:

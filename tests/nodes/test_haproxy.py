@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from serve_app import tuning
+from serve_app.settings import ServerSettings
 
 UNKNOWN = "http-request return status {} content-type text/plain lf-string"
 
@@ -54,8 +55,16 @@ def test_it_is_started_as_serve_asks(tmp_path: Path) -> None:
 def test_an_environment_that_is_filled_twice_leads_to_the_real_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = tuning.one_node(tmp_path)
+    first = tuning.one_node(tmp_path, ServerSettings())
     for name, value in first.items():
         monkeypatch.setenv(name, value)
-    assert tuning.one_node(tmp_path) == first
+    assert tuning.one_node(tmp_path, ServerSettings()) == first
     assert first[tuning.REAL_HAPROXY] != first["RAY_SERVE_HAPROXY_BINARY_PATH"]
+
+
+def test_a_node_that_leaves_stays_until_its_kubelet_has_seen_it_red(tmp_path: Path) -> None:
+    def drain_s(deadline_s: float) -> str:
+        node = tuning.one_node(tmp_path, ServerSettings(ready_deadline_s=deadline_s))
+        return node["RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S"]
+
+    assert [drain_s(deadline_s) for deadline_s in (5, 7.5, 15)] == ["15", "18", "25"]

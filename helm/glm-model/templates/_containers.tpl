@@ -86,6 +86,12 @@ command: [bash, -c, '[ "$KUBERAY_NODE_TYPE" = redis-cleanup ] || exec glm-serve 
 {{- toYaml $resources }}
 {{- end }}
 
+{{/* Seconds that kubelet waits for an answer: /ready itself says no when its deadline is over. */}}
+{{- define "glm-model.readyTimeout" -}}
+{{- $server := .Values.config.server | default dict }}
+{{- $server.ready_deadline_s | default 5 | ceil | int | add 1 }}
+{{- end }}
+
 {{/* Ready is a real generation. Liveness never is: a busy or loading model is alive. A dict of
      root, and for a worker of KubeRay `leaves`, the path that is red as soon as its HAProxy is to
      leave the node. */}}
@@ -93,12 +99,12 @@ command: [bash, -c, '[ "$KUBERAY_NODE_TYPE" = redis-cleanup ] || exec glm-serve 
 startupProbe:
   httpGet: {path: /ready, port: serve}
   periodSeconds: 5
-  timeoutSeconds: 6
+  timeoutSeconds: {{ include "glm-model.readyTimeout" .root }}
   failureThreshold: {{ divf (include "glm-model.startup" .root) 5 | ceil }}
 readinessProbe:
   httpGet: {path: {{ .leaves | default "/ready" }}, port: serve}
   periodSeconds: 5
-  timeoutSeconds: 6
+  timeoutSeconds: {{ include "glm-model.readyTimeout" .root }}
   failureThreshold: 2
 {{- end }}
 
@@ -108,7 +114,7 @@ readinessProbe:
 readinessProbe:
   httpGet: {path: /, port: readiness}
   periodSeconds: 3
-  timeoutSeconds: 6
+  timeoutSeconds: {{ include "glm-model.readyTimeout" . }}
   failureThreshold: 2
 {{- end }}
 
