@@ -5,11 +5,11 @@ from typing import Any
 
 from serve_app.engine.crew import NOBODY, Crew
 from serve_app.engine.engine import Engine
-from serve_app.engine.flight import Runner
 from serve_app.engine.grammar.alphabet import Alphabet
 from serve_app.engine.grammar.grammars import Grammars
 from serve_app.engine.leading import LeadingRunner
 from serve_app.engine.limits import Limits
+from serve_app.engine.nameplate import nameplate
 from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.runners import runner_for
 from serve_app.engine.tokenizer import ChatTokenizer, FastTokenizer
@@ -30,8 +30,12 @@ def assemble(
 ) -> Engine:
     """Raises BadModel if the tokenizer is not safe to serve."""
     chat = ChatTokenizer(tokenizer)
+    ours = nameplate(model, settings)
+    runner = runner_for(model, settings, ranks)
+    alone = ranks is ALONE
     return Engine(
-        runner=_runner(model, settings, ranks, crew),
+        runner=runner if alone else LeadingRunner(runner, crew, Limits.of(settings)),
+        nameplate={**ours, **runner.nameplate},
         tokenizer=chat,
         grammars=_grammars(chat, eos_ids, settings),
         settings=settings,
@@ -40,11 +44,6 @@ def assemble(
         defaults=defaults,
         crew=crew,
     )
-
-
-def _runner(model: Any, settings: EngineSettings, ranks: Ranks, crew: Crew) -> Runner:
-    runner = runner_for(model, settings, ranks)
-    return runner if ranks is ALONE else LeadingRunner(runner, crew, Limits.of(settings))
 
 
 def _grammars(

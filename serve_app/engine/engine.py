@@ -14,6 +14,7 @@ from serve_app.engine.drafts import Drafts
 from serve_app.engine.flight import Runner
 from serve_app.engine.limits import Limits
 from serve_app.engine.loop import Loop
+from serve_app.engine.nameplate import Nameplate
 from serve_app.engine.outbox import Outbox
 from serve_app.engine.scheduler import Scheduler
 from serve_app.engine.sequence import Sequence
@@ -24,6 +25,7 @@ from serve_app.settings import EngineSettings
 from serve_app.telemetry import log
 
 _GREEDY = Sampling(temperature=0.0)
+_BLANK: Nameplate = {}
 
 
 class Engine:
@@ -40,12 +42,15 @@ class Engine:
         eos_ids: Collection[int],
         defaults: Sampling = _GREEDY,
         crew: Crew = NOBODY,
+        nameplate: Nameplate = _BLANK,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`defaults` hold what the model's generation config says of sampling.
 
-        `crew` computes beside the runner; the engine dismisses it in the end.
+        `crew` computes beside the runner; the engine dismisses it in the end. `nameplate` is for
+        whoever tells what computes.
         """
+        self.nameplate = nameplate
         limits = Limits.of(settings)
         self._tokenizer = tokenizer
         self._grammars = grammars

@@ -10,6 +10,7 @@ from serve_app.engine.draws import Draws
 from serve_app.engine.flight import Landed, checked
 from serve_app.engine.fusing import fuse
 from serve_app.engine.joining import join
+from serve_app.engine.nameplate import Nameplate, name_of
 from serve_app.engine.offload import Offload
 from serve_app.engine.packer import Packer
 from serve_app.engine.ranks import ALONE, Ranks
@@ -39,6 +40,10 @@ class ModelRunner:
         self._offload = Offload([self._cache.whole], limits.host_pages)
         self._packer = Packer(self._cache, like)
         self._sampler = Sampler()
+
+    @property
+    def nameplate(self) -> Nameplate:
+        return {"runner": "transformers' modules", "kv_dtype": name_of(self._cache.whole.dtype)}
 
     def begin(self, batch: Batch) -> Landed:
         """Compute a step at once: there is nobody to compute another meanwhile."""

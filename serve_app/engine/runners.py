@@ -3,13 +3,14 @@
 from importlib.util import find_spec
 from subprocess import CalledProcessError
 from textwrap import shorten
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from serve_app.engine.flight import Runner
 from serve_app.engine.model import ModelRunner
+from serve_app.engine.nameplate import Nameplate
 from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.settings import EngineSettings
 from serve_app.telemetry import log
@@ -22,7 +23,14 @@ _UNABLE = (RuntimeError, CalledProcessError, OSError, AssertionError, ImportErro
 _LONGEST = 300  # characters of what it says
 
 
-def runner_for(model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> Runner:
+class NamedRunner(Runner, Protocol):
+    """One that says what it computes with."""
+
+    @property
+    def nameplate(self) -> Nameplate: ...
+
+
+def runner_for(model: Any, settings: EngineSettings, ranks: Ranks = ALONE) -> NamedRunner:
     """Return the fastest runner for a loaded model, or a rank's share of one, where it lies."""
     reason = _hindrance(model) if model.device.type == "cuda" else "there is no card"
     if reason:

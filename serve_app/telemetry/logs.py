@@ -35,6 +35,17 @@ FIELDS = frozenset(
         "finish_reason",
         "ttft_s",
         "duration_s",
+        # an engine that is ready, and `duration_s` until it was
+        "device",
+        "card",
+        "runner",
+        "weights",
+        "kv_dtype",
+        "long_chunks",
+        "tensor_parallel",
+        "recordings",
+        "kv_tokens",
+        "host_kv_tokens",
         # a failure of ours
         "error",
         "detail",

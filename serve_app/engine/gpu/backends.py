@@ -124,12 +124,10 @@ WRITTEN_OUT = BackEnd("written out", "torch", plain_attend, 1, at_once=True)
 
 @cache
 def back_end(device: torch.device, dtype: torch.dtype, heads: Heads) -> BackEnd | None:
-    """Return the fastest that works here, None where our own kernel does; the log says which."""
+    """Return the fastest that works here, None where our own kernel does."""
     if device.type != "cuda":
         return None
-    found = first_right(FASTEST_FIRST, Trial(device, dtype, heads))
-    log().info("long_chunks", detail=f"looked with by {found.name if found else 'our own kernel'}")
-    return found
+    return first_right(FASTEST_FIRST, Trial(device, dtype, heads))
 
 
 def first_right(table: Sequence[BackEnd], trial: Trial) -> BackEnd | None:

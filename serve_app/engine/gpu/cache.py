@@ -33,6 +33,10 @@ class Cache:
         return [self._pages] if self._scales is None else [self._pages, self._scales]
 
     @property
+    def dtype(self) -> torch.dtype:
+        return self._pages.dtype
+
+    @property
     def token_bytes(self) -> int:
         """Bytes that one token takes."""
         tokens = self._pages[0, :, 0, 0].numel() // self._pages.shape[-1]

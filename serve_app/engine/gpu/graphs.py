@@ -54,6 +54,9 @@ class Graphs:
         for size in reversed(self._sizes):  # the largest first: the others fit into its memory
             self._replays[size] = _record(self._body(size, stack, lines, last), pool)
 
+    def __len__(self) -> int:
+        return len(self._replays)
+
     @property
     def most(self) -> int:
         return self._sizes[-1]
