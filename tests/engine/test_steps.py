@@ -12,6 +12,7 @@ from serve_app.engine.host_pool import HostPool, Slot
 from serve_app.engine.sequence import Lane, Sequence, Status
 from serve_app.errors import Overloaded
 from tests.engine.desk import END, Memory, read, scheduler, tokens
+from tests.engine.rest import Rest
 
 WEIGHTS = {"one": 1.0, "two": 2.0, "three": 0.5}
 LIMITS = {
@@ -76,6 +77,7 @@ class Steps(RuleBasedStateMachine):
         limits |= {"host_pages": host_pages, "recalled_tokens": recalled}
         self.books = scheduler(**limits)
         self.memory = Memory(self.books)
+        self.rest = Rest(self.books)
 
     @rule(leader=sequences(), forks=st.sampled_from([0, 0, 1, 3]))
     def add(self, leader: Sequence, forks: int) -> None:
@@ -108,7 +110,7 @@ class Steps(RuleBasedStateMachine):
             if one.lane is Lane.LONG and one.pending > 1 and not one.away
         }
         rested = self.books._roster.rested
-        batch = self.books.schedule()
+        batch = self.rest.plan()
         if not self.batches:
             assert bool(batch) is bool(self.books.running or self.books.waiting)
         assert sum(row.count for row in batch.rows) <= self.books.limits.step_tokens
@@ -167,6 +169,12 @@ class Steps(RuleBasedStateMachine):
         sequence = data.draw(st.sampled_from(sorted(self.under_way, key=_arrival)))
         self.books.finish(sequence, status)
         self.books.finish(sequence, status)
+
+    @invariant()
+    def documents_rest_only_while_chats_read_a_step(self) -> None:
+        """A token a step at least: so for no more steps than a step has tokens."""
+        assert all(self.rest.steps)
+        assert sum(self.rest.steps[:-1]) < self.books.limits.step_tokens
 
     @invariant()
     def nothing_is_lost(self) -> None:
