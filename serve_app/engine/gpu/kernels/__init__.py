@@ -1,1 +1,4 @@
-"""Triton kernels, one a file; each has its plain torch twin beside it, which says what it means."""
+"""Triton kernels, one a file; each has its plain torch twin beside it, which says what it means.
+
+All products share theirs.
+"""

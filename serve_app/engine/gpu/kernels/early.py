@@ -3,15 +3,12 @@
 What does not depend on the kernel before, such as reading weights, is done before `wait`.
 """
 
-from functools import cache
-
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-_HOPPER = 9
+from serve_app.engine.gpu.kernels.card import HOPPER, generation
 
 
 def early(x: Tensor, *, busy: bool = False) -> dict[str, bool]:
@@ -20,14 +17,9 @@ def early(x: Tensor, *, busy: bool = False) -> dict[str, bool]:
     Only for one row, or where the kernel before keeps every multiprocessor `busy` with one program
     each: kernels that wait take room from those that work.
     """
-    if x.is_cuda and (busy or len(x) == 1) and _has_early_launch(x.device):
+    if x.is_cuda and (busy or len(x) == 1) and generation(x.device) >= HOPPER:
         return {"EARLY": True, "launch_pdl": True}
     return {"EARLY": False}
-
-
-@cache
-def _has_early_launch(device: torch.device) -> bool:
-    return torch.cuda.get_device_capability(device)[0] >= _HOPPER
 
 
 @triton.jit

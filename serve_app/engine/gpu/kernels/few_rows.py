@@ -7,7 +7,6 @@ and residual stream after it, and the RMS norm before it, which is deferred.
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 import triton
@@ -16,6 +15,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
+from serve_app.engine.gpu.kernels.card import generation
 from serve_app.engine.gpu.kernels.deferred_norm import (
     COLUMNS,
     DeferredNorm,
@@ -40,12 +40,7 @@ def suits(x: Tensor, weight: Tensor) -> bool:
     """
     if len(x) > MOST_ROWS or weight.shape[1] % _ALIGNED:
         return False
-    return not x.is_cuda or (x.dtype == torch.bfloat16 and _generation(x.device) in _COPIES)
-
-
-@cache
-def _generation(device: torch.device) -> int:
-    return torch.cuda.get_device_capability(device)[0]
+    return not x.is_cuda or (x.dtype == torch.bfloat16 and generation(x.device) in _COPIES)
 
 
 def multiply(

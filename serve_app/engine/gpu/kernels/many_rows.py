@@ -3,18 +3,16 @@
 Each program has columns of its own, as many as one wave of programs needs to cover the weight.
 """
 
-from functools import cache
-
 import torch
 import triton
 from torch import Tensor
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
+from serve_app.engine.gpu.kernels.card import HOPPER, generation, multiprocessors
 from serve_app.engine.gpu.kernels.one_wave import SWIZZLED, constants, one_wave, options
 from serve_app.engine.gpu.kernels.product import empty_result
-from serve_app.engine.gpu.kernels.tiles import STEP, tile_for
+from serve_app.engine.gpu.kernels.tiles import STEP, Tile, tile_for
 
-_HOPPER = 9
 _DTYPES = (torch.bfloat16, torch.float16)
 _ALIGNED = 8  # numbers that a row must be a multiple of, for TMA
 
@@ -23,9 +21,7 @@ def suits(x: Tensor, weight: Tensor, *, gated: bool = False, splits: int = 1) ->
     """Whether `multiply`, or `partial_products` with `splits`, is faster than cuBLAS here."""
     if not x.is_cuda or x.dtype not in _DTYPES or x.shape[1] % _ALIGNED:
         return False
-    generation, processors = _capability(x.device)
-    tile = tile_for(len(x), len(weight), processors, gated=gated, splits=splits)
-    return generation == _HOPPER and tile is not None
+    return generation(x.device) == HOPPER and _tile(x, weight, splits, gated=gated) is not None
 
 
 def multiply(
@@ -44,18 +40,16 @@ def partial_products(x: Tensor, weight: Tensor, splits: int) -> Tensor:
     return out
 
 
-@cache
-def _capability(device: torch.device) -> tuple[int, int]:
-    """Return the card's generation and how many multiprocessors it has."""
-    known = torch.cuda.get_device_properties(device)
-    return known.major, known.multi_processor_count
+def _tile(x: Tensor, weight: Tensor, splits: int, *, gated: bool) -> Tile | None:
+    processors = multiprocessors(x.device)
+    return tile_for(len(x), len(weight), processors, gated=gated, splits=splits)
 
 
 def _launch(
     x: Tensor, weight: Tensor, out: Tensor, bias: Tensor | None, *, splits: int, gated: bool
 ) -> None:
     rows, width = x.shape
-    tile = tile_for(rows, len(weight), _capability(x.device)[1], gated=gated, splits=splits)
+    tile = _tile(x, weight, splits, gated=gated)
     if tile is None:
         raise ValueError("no tile suits this product")
     one_wave[(triton.cdiv(len(weight), tile.columns) * splits,)](
