@@ -120,6 +120,9 @@ def model(facts: Facts) -> Finding:
     if facts.model_problem:
         mend = "`glm-serve models list` shows what there is."
         return Finding("model", Level.RED, facts.model_problem, mend)
+    if facts.placement_problem:
+        mend = "Correct the setting, or serve on another device."
+        return Finding("model", Level.RED, facts.placement_problem, mend)
     return Finding("model", Level.GREEN, f"{facts.model} is there (not verified)")
 
 

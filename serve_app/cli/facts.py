@@ -56,6 +56,7 @@ class Facts:
     memory: MemoryPlan | None
     model: str
     model_problem: str | None
+    placement_problem: str | None
     address: str
     port_problem: str | None
     shared_memory: Space | None
@@ -66,7 +67,7 @@ class Facts:
 def gather(file: Path | None, environ: Mapping[str, str]) -> Facts:
     """Look around; wrong settings are a fact, and the defaults are examined instead."""
     settings, settings_problem = _settings(file, environ)
-    memory, model_problem = _memory(settings)
+    memory, model_problem, placement_problem = _memory(settings)
     return Facts(
         python=sys.version_info[:2],
         packages=_packages(),
@@ -80,6 +81,7 @@ def gather(file: Path | None, environ: Mapping[str, str]) -> Facts:
         memory=memory,
         model=settings.model.name,
         model_problem=model_problem,
+        placement_problem=placement_problem,
         address=f"{settings.server.host}:{settings.server.port}",
         port_problem=_port_problem(settings),
         shared_memory=_space(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None,
@@ -95,14 +97,17 @@ def _settings(file: Path | None, environ: Mapping[str, str]) -> tuple[Settings, 
         return Settings(), error.message
 
 
-def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None]:
+def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None, str | None]:
+    """The plan, else what is wrong with the model, or with where and how it is to be held."""
     try:
         folder = catalogue.find(settings.model)
         gpu_seen = bool(device.gpu_names()) and settings.replicas.model_gpus > 0  # Ray hides others
         placement = place(settings.model, cuda_available=gpu_seen)
-        return device.plan_memory(folder, placement, settings), None
-    except (BadModel, BadSettings) as error:
-        return None, error.message
+        return device.plan_memory(folder, placement, settings), None, None
+    except BadModel as error:
+        return None, error.message, None
+    except BadSettings as error:
+        return None, None, error.message
 
 
 def _compiler_problem(environ: Mapping[str, str]) -> str | None:

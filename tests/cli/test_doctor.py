@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 
 from serve_app.cli.checks import CHECKS, Level, examine
 from serve_app.cli.facts import Facts, Package, Space, gather
+from serve_app.errors import BadSettings
+from serve_app.models import device
 from serve_app.models.plan import MemoryPlan
 
 Run = Callable[..., Any]
@@ -33,6 +35,7 @@ WELL = Facts(
     memory=MemoryPlan(GIB, kv_bytes_per_token=1024, kv_tokens=1024, free_bytes=8 * GIB),
     model="glm-nano",
     model_problem=None,
+    placement_problem=None,
     address="127.0.0.1:8000",
     port_problem=None,
     shared_memory=Space(total=4 * GIB, free=4 * GIB),
@@ -106,6 +109,13 @@ ILLS: dict[str, tuple[dict[str, Any], str, Level, str, str]] = {
         Level.RED,
         "No model 'x'.",
         "models list",
+    ),
+    "what the device cannot do": (
+        {"memory": None, "placement_problem": "engine.kv_dtype: expected auto"},
+        "model",
+        Level.RED,
+        "engine.kv_dtype: expected auto",
+        "Correct the setting",
     ),
     "a need that is not known": (
         {"memory": None},
@@ -245,6 +255,19 @@ def test_the_compiler_is_looked_for_as_triton_does(
     assert problem(CC=str(tmp_path / "cc-of-ours")) == "none"
     (tmp_path / "Python.h").touch()
     assert problem() == "none"
+
+
+def test_what_the_device_cannot_do_is_no_fault_of_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BadSettings("engine.kv_dtype: expected auto")
+
+    monkeypatch.setattr(device, "plan_memory", refuse)
+    facts = gather(None, {})
+
+    assert facts.placement_problem == "engine.kv_dtype: expected auto"
+    assert facts.model_problem is None
 
 
 def test_settings_say_which_gpus_are_taken(tmp_path: Path) -> None:
