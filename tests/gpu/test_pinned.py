@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from serve_app.engine.gpu import offload
 from serve_app.errors import BadSettings
@@ -44,3 +45,21 @@ def test_memory_that_the_machine_does_not_have_is_told_likewise(
     with pytest.raises(BadSettings, match=r"GiB .* can't allocate memory.* Set fewer tokens"):
         offload.pinned((2**55,))
     assert not asked
+
+
+def test_of_two_parts_the_first_is_unpinned_if_the_second_cannot_be_pinned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes, pinned, unpinned = iter((0, 2)), list[int](), list[int]()
+
+    def register(address: int, _: int, __: int) -> int:
+        pinned.append(address)
+        return next(codes)
+
+    made_up = SimpleNamespace(cudaHostRegister=register, cudaHostUnregister=unpinned.append)
+    monkeypatch.setattr(offload, "_runtime", lambda: made_up)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    parts = [torch.zeros(2, 3, 8), torch.zeros(2, 3, 8)]
+    with pytest.raises(BadSettings, match="could not be pinned"):
+        offload.beside(parts, 4, 1, torch.device("cuda"))
+    assert unpinned == pinned[:1]

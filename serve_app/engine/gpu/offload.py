@@ -138,9 +138,14 @@ class SideOffload:
 
 def beside(parts: Sequence[Tensor], slots: int, most: int, device: torch.device) -> SideOffload:
     """Offload a card's cache into pinned memory; raises BadSettings if there is not so much."""
-    seen = [words(part) for part in parts]
-    kept = [pinned((slots, len(part), part.shape[-1])) for part in seen]
-    held = [Part(*each, most) for each in zip(seen, kept, strict=True)]
+    seen, kept = [words(part) for part in parts], list[Tensor]()
+    try:
+        for part in seen:
+            kept.append(pinned((slots, len(part), part.shape[-1])))
+        held = [Part(*each, most) for each in zip(seen, kept, strict=True)]
+    except BaseException:
+        _unpin(kept)
+        raise
     offload = SideOffload(held, most, SideStream(device), Ferry(device))
     weakref.finalize(offload, _unpin, kept).atexit = False
     return offload
