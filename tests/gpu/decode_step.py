@@ -3,7 +3,6 @@
 usage: python -m tests.gpu.decode_step [rows,...] [--profile]
 """
 
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from serve_app.engine.gpu.runner import GpuRunner
 from tests.gpu import shape
+from tests.gpu.arguments import numbers
+from tests.gpu.figures import Figures
 
 PAST = 640  # tokens a row looks back at
 ROWS = (1, 8, 32, 64, 128, 256)
@@ -64,15 +65,16 @@ def products(runner: GpuRunner, rows: int) -> Callable[[], None]:
 
 
 def step(runner: GpuRunner, rows: int, past: int = PAST) -> Callable[[], Any]:
-    """The recorded step with rows that have pages of their own."""
+    """The smallest recorded step with room for rows that have pages of their own."""
     held = -(-(past + 1) // shape.settings().page_tokens)
     pages = torch.arange(rows * held, dtype=torch.int32, device="cuda")
     runner._table[:rows, :held] = pages.view(rows, held)
     words = np.random.default_rng(0).integers(10, 150000, rows)
-    numbers = np.stack([words, np.full(rows, past - 1), np.arange(rows)]).astype(np.int32)
+    lines = np.stack([words, np.full(rows, past - 1), np.arange(rows)]).astype(np.int32)
     assert runner._graphs is not None
-    runner._graphs.run(numbers)
-    return runner._graphs._replays[rows]
+    runner._graphs.run(lines)
+    replays = runner._graphs._replays
+    return replays[min(size for size in replays if size >= rows)]
 
 
 def measure(runner: GpuRunner, rows: int, bytes_s: float) -> dict[str, float]:
@@ -89,7 +91,7 @@ def measure(runner: GpuRunner, rows: int, bytes_s: float) -> dict[str, float]:
     }
 
 
-def table(work: Callable[[], Any]) -> None:
+def tell_kernels(work: Callable[[], Any]) -> None:
     """Where each microsecond of a step goes."""
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
         work()
@@ -101,15 +103,14 @@ def table(work: Callable[[], Any]) -> None:
 
 @torch.inference_mode()
 def main() -> None:
-    plain = [each for each in sys.argv[1:] if not each.startswith("--")]
-    wanted = [int(each) for each in plain[0].split(",")] if plain else ROWS
     runner = GpuRunner(shape.model(), shape.settings())
     bytes_s = copy_speed()
-    print(json.dumps({"copy_tb_s": round(bytes_s / 1e12, 2)}), flush=True)
-    for rows in wanted:
-        print(json.dumps(measure(runner, rows, bytes_s)), flush=True)
-        if "--profile" in sys.argv:
-            table(step(runner, rows))
+    with Figures() as figures:
+        figures.tell(copy_tb_s=round(bytes_s / 1e12, 2))
+        for rows in numbers(0, ROWS):
+            figures.tell(**measure(runner, rows, bytes_s))
+            if "--profile" in sys.argv:
+                tell_kernels(step(runner, rows))
 
 
 if __name__ == "__main__":

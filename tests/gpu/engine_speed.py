@@ -3,16 +3,17 @@
 usage: python -m tests.gpu.engine_speed [streams,...]
 """
 
-import json
-import sys
 import time
 from collections.abc import Sequence as Many
+from typing import Any
 
 import torch
 
 from serve_app.engine.gpu.runner import GpuRunner
 from tests.gpu import shape
+from tests.gpu.arguments import numbers
 from tests.gpu.drive import Drive
+from tests.gpu.figures import Figures
 
 PROMPT, ANSWER = 512, 256
 STREAMS = (1, 8, 32, 64, 128, 256)
@@ -24,7 +25,7 @@ def share(values: Many[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
-def level(drive: Drive, streams: int) -> dict[str, float]:
+def level(drive: Drive, streams: int) -> dict[str, Any]:
     wanted = shape.sequences(streams, PROMPT, ANSWER, seed=streams)
     begun = time.perf_counter()
     times = drive.finish(wanted)
@@ -42,23 +43,23 @@ def level(drive: Drive, streams: int) -> dict[str, float]:
         "each_p99_ms": round(share(each, 0.99), 3),
         "gap_p50_us": round(share(gaps, 0.5), 1),
         "gap_p99_us": round(share(gaps, 0.99), 1),
-        "recorded_vllm": round(rate / VLLM[streams], 3) if streams in VLLM else 0,
+        "recorded_vllm": round(rate / VLLM[streams], 3) if streams in VLLM else None,
     }
 
 
 def main() -> None:
-    wanted = [int(each) for each in sys.argv[1].split(",")] if len(sys.argv) > 1 else STREAMS
-    begun = time.perf_counter()
-    model = shape.model()
-    torch.cuda.synchronize()
-    print(json.dumps({"model_s": round(time.perf_counter() - begun, 1)}), flush=True)
-    begun = time.perf_counter()
-    settings = shape.settings()
-    drive = Drive(GpuRunner(model, settings), settings)
-    print(json.dumps({"runner_s": round(time.perf_counter() - begun, 1)}), flush=True)
-    drive.finish(shape.sequences(8, PROMPT, 8, seed=99))
-    for streams in wanted:
-        print(json.dumps(level(drive, streams)), flush=True)
+    with Figures() as figures:
+        begun = time.perf_counter()
+        model = shape.model()
+        torch.cuda.synchronize()
+        figures.tell(model_s=round(time.perf_counter() - begun, 1))
+        begun = time.perf_counter()
+        settings = shape.settings()
+        drive = Drive(GpuRunner(model, settings), settings)
+        figures.tell(runner_s=round(time.perf_counter() - begun, 1))
+        drive.finish(shape.sequences(8, PROMPT, 8, seed=99))
+        for streams in numbers(0, STREAMS):
+            figures.tell(**level(drive, streams))
 
 
 if __name__ == "__main__":

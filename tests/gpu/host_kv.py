@@ -5,9 +5,7 @@ usage: python -m tests.gpu.host_kv [auto|fp8]     one card, 60 s
 """
 
 import asyncio
-import json
 import random
-import sys
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -26,7 +24,9 @@ from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.messages import CompletionRequest, Delta, Finish, Handling, Sampling
 from serve_app.settings import EngineSettings
 from tests.gpu import shape, tokens
+from tests.gpu.arguments import given
 from tests.gpu.correctness import NANO
+from tests.gpu.figures import Figures
 
 CHAT, ANSWER = 64, 8
 
@@ -229,41 +229,24 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-async def run(bench: Bench) -> list[dict[str, Any]]:
+async def run(bench: Bench, figures: Figures) -> None:
     bench.engine.start()
     await asyncio.gather(*(answer(bench, text(bench, 100 + each, CHAT), 24) for each in range(4)))
-    lines = []
     for at, length in enumerate(bench.work.documents):
-        lines.append(await document(bench, length, 1 + at, 3))
-        print(json.dumps(lines[-1]), flush=True)
-    lines.append(await decodes(bench))
+        figures.tell(**await document(bench, length, 1 + at, 3))
+    figures.tell(**await decodes(bench))
     await bench.engine.stop()
-    lines.append(link(bench))
-    for line in lines[-2:]:
-        print(json.dumps(line), flush=True)
-    return lines
-
-
-def table(lines: list[dict[str, Any]]) -> None:
-    print("| document, tokens | computed, s | on the device, s | from the host, s | GB/s |")
-    print("| --- | --- | --- | --- | --- |")
-    for line in lines[:-2]:
-        times = " | ".join(
-            str(line[f"{name}_s"]) for name in ("computed", "on_device", "from_host")
-        )
-        print(f"| {line['document_tokens']} | {times} | {line['from_host_gb_s']} |")
-    for line in lines[-2:]:
-        print("; ".join(f"{name} {value}" for name, value in line.items()))
+    figures.tell(**link(bench))
 
 
 def main() -> None:
-    dtype = sys.argv[1] if len(sys.argv) > 1 else "auto"
+    dtype, *_ = [*given(), "auto"]
     begun = time.perf_counter()
-    bench = on_cpu() if dtype == "cpu" else on_card(dtype)
-    print(json.dumps({"kv_dtype": dtype, "ready_s": round(time.perf_counter() - begun, 1)}))
-    lines = asyncio.run(run(bench))
-    table(lines)
-    print(json.dumps({"seconds": round(time.perf_counter() - begun, 1)}))
+    with Figures() as figures:
+        bench = on_cpu() if dtype == "cpu" else on_card(dtype)
+        figures.tell(kv_dtype=dtype, ready_s=round(time.perf_counter() - begun, 1))
+        asyncio.run(run(bench, figures))
+        figures.tell(seconds=round(time.perf_counter() - begun, 1))
 
 
 if __name__ == "__main__":

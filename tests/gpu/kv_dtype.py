@@ -3,7 +3,6 @@
 usage: python -m tests.gpu.kv_dtype
 """
 
-import json
 import math
 from collections.abc import Iterator
 from itertools import islice
@@ -25,7 +24,9 @@ from serve_app.models.nano.voice import PERSONAS
 from tests.gpu import shape
 from tests.gpu.correctness import NANO, nano_agrees
 from tests.gpu.decode_step import copy_speed, milliseconds, products, step
+from tests.gpu.figures import Figures
 
+DTYPES = ("auto", "fp8")
 SHAPES = ((1, 640), (32, 640), (256, 640), (32, 8192), (1, 131008), (8, 131008))
 
 
@@ -76,7 +77,7 @@ def fill(runner: GpuRunner) -> None:
 
 
 @torch.inference_mode()
-def speed(model: Any, dtype: str, bytes_s: float) -> None:
+def speed(model: Any, dtype: str, bytes_s: float) -> Iterator[dict[str, Any]]:
     pages = max(rows * -(-(past + 1) // 64) for rows, past in SHAPES)
     settings = shape.settings(kv_dtype=dtype, kv_tokens=64 * pages, max_running=256)
     runner = GpuRunner(model, settings)
@@ -85,7 +86,7 @@ def speed(model: Any, dtype: str, bytes_s: float) -> None:
         took = milliseconds(step(runner, rows, past))
         floor = milliseconds(products(runner, rows))
         read = 1e3 * rows * past * runner._cache.token_bytes / bytes_s
-        told = {
+        yield {
             "kv_dtype": dtype,
             "rows": rows,
             "past": past,
@@ -94,16 +95,17 @@ def speed(model: Any, dtype: str, bytes_s: float) -> None:
             "attention_ms": round(took - floor, 3),
             "keys_values_ms": round(read, 3),
         }
-        print(json.dumps(told), flush=True)
 
 
 def main() -> None:
-    for dtype in ("auto", "fp8"):
-        print(json.dumps(quality(dtype)), flush=True)
-    model, bytes_s = shape.model(), copy_speed()
-    for dtype in ("auto", "fp8"):
-        speed(model, dtype, bytes_s)
-        torch.cuda.empty_cache()
+    with Figures() as figures:
+        for dtype in DTYPES:
+            figures.tell(**quality(dtype))
+        model, bytes_s = shape.model(), copy_speed()
+        for dtype in DTYPES:
+            for line in speed(model, dtype, bytes_s):
+                figures.tell(**line)
+            torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ usage: python -m tests.gpu.long_context [auto|fp8]
 """
 
 import asyncio
-import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 
@@ -20,7 +18,9 @@ from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.sequence import Lane
 from serve_app.settings import EngineSettings
 from tests.gpu import shape
+from tests.gpu.arguments import given
 from tests.gpu.engine_speed import share
+from tests.gpu.figures import Figures
 from tests.gpu.stream import Stream, read
 from tests.gpu.whole_engine import Marked, engine_of
 
@@ -99,7 +99,7 @@ def steps_ms(marked: Marked) -> list[float]:
     return [begin.elapsed_time(end) for begin, end in marked.marks]
 
 
-async def run(dtype: str) -> None:
+async def run(dtype: str, figures: Figures) -> None:
     settings = shape.settings(kv_dtype=dtype, kv_tokens=3 * CONTEXT, max_running=64)
     marked = noting(settings)
     engine = engine_of(marked, settings, CONTEXT)
@@ -130,15 +130,18 @@ async def run(dtype: str) -> None:
         "bound_ms": round(2 * share(alone, 0.99) + longest, 1),
         "seconds": round(time.perf_counter() - begun, 1),
     }
-    print(json.dumps(told), flush=True)
+    figures.tell(**told)
     for chat in sorted(crowd, key=lambda each: each.first)[-WORST:]:
-        waited = {"waited_ms": round(1e3 * chat.first, 1), "steps": marked.between(chat)}
-        print(json.dumps(waited), flush=True)
+        waited_ms = round(1e3 * chat.first, 1)
+        for step in marked.between(chat):
+            figures.tell(waited_ms=waited_ms, **step)
     await engine.stop()
 
 
 def main() -> None:
-    asyncio.run(run(sys.argv[1] if len(sys.argv) > 1 else "auto"))
+    dtype, *_ = [*given(), "auto"]
+    with Figures() as figures:
+        asyncio.run(run(dtype, figures))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ usage: python -m tests.gpu.million [auto|fp8 [tokens]]     one card of 140 GB, 8
 """
 
 import asyncio
-import json
-import sys
 import time
 from typing import Any
 
@@ -15,7 +13,9 @@ from transformers import GlmForCausalLM
 from serve_app.engine.engine import Engine
 from serve_app.engine.gpu.runner import GpuRunner
 from tests.gpu import shape, tokens
+from tests.gpu.arguments import given, numbers
 from tests.gpu.decode_step import copy_speed, milliseconds, products, step
+from tests.gpu.figures import Figures
 from tests.gpu.stream import read
 
 CONTEXT = 1_048_576
@@ -66,8 +66,7 @@ async def whole(runner: GpuRunner, settings: Any, length: int) -> dict[str, Any]
     return {"prompt": length, "first_s": round(seen.first, 1), "each_ms": round(1e3 * seen.each, 2)}
 
 
-def main() -> None:
-    dtype, length = [*sys.argv[1:], *("auto", "262144")[len(sys.argv) - 1 :]]
+def measure(dtype: str, length: int, figures: Figures) -> None:
     begun = time.perf_counter()
     settings = shape.settings(kv_dtype=dtype, kv_tokens=CONTEXT + SPARE, max_running=8)
     bytes_s = copy_speed()
@@ -75,18 +74,24 @@ def main() -> None:
     built = model()
     weights = torch.cuda.memory_allocated()
     runner = GpuRunner(built, settings)
-    told = {
-        "kv_dtype": dtype,
-        "weights_gib": round(weights / 2**30, 2),
-        "all_gib": round(torch.cuda.memory_allocated() / 2**30, 2),
-        "token_bytes": runner._cache.token_bytes,
-        "ready_s": round(time.perf_counter() - begun, 1),
-    }
-    print(json.dumps(told), flush=True)
+    figures.tell(
+        kv_dtype=dtype,
+        weights_gib=round(weights / 2**30, 2),
+        all_gib=round(torch.cuda.memory_allocated() / 2**30, 2),
+        token_bytes=runner._cache.token_bytes,
+        ready_s=round(time.perf_counter() - begun, 1),
+    )
     for line in steps(runner, bytes_s):
-        print(json.dumps(line), flush=True)
-    print(json.dumps(asyncio.run(whole(runner, settings, int(length)))), flush=True)
-    print(json.dumps({"peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}))
+        figures.tell(**line)
+    figures.tell(**asyncio.run(whole(runner, settings, length)))
+    figures.tell(peak_gib=round(torch.cuda.max_memory_allocated() / 2**30, 2))
+
+
+def main() -> None:
+    dtype, *_ = [*given(), "auto"]
+    (length,) = numbers(1, (262_144,))
+    with Figures() as figures:
+        measure(dtype, length, figures)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from serve_app.messages import ModelCard
 from serve_app.ports import SparePorts
 from serve_app.run_folder import run_folder
 from serve_app.settings import ModelSettings, ReplicaSettings, ServerSettings, Settings
+from tests.gpu.arguments import numbers
+from tests.gpu.figures import Figures
 
 PROMPT, ANSWER = 512, 256
 STREAMS = (1, 32, 128, 256)
@@ -82,19 +84,18 @@ def _figures(firsts: list[float], ends: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    wanted = [int(each) for each in sys.argv[1].split(",")] if len(sys.argv) > 1 else STREAMS
     with SparePorts() as ports:
         settings = chosen(next(ports))
-    with run_folder() as folder:
+    with run_folder() as folder, Figures() as figures:
         tuning.prepare(os.environ, settings.server, folder)
         from serve_app import local
 
         begun = time.perf_counter()
         with local.running(settings, CARD, folder, print, factory=engine):
-            print(json.dumps({"ready_s": round(time.perf_counter() - begun, 1)}), flush=True)
+            figures.tell(ready_s=round(time.perf_counter() - begun, 1))
             load(settings.server.port, 8, 1)
-            for streams in wanted:
-                print(json.dumps(load(settings.server.port, streams, 1000 * streams)), flush=True)
+            for streams in numbers(0, STREAMS):
+                figures.tell(**load(settings.server.port, streams, 1000 * streams))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ from serve_app.settings import (
     ServerSettings,
     Settings,
 )
+from tests.gpu.arguments import given, numbers
+from tests.gpu.figures import table, tell
 from tests.gpu.serving_path import CARD, STREAMS, load
 
 if TYPE_CHECKING:
@@ -64,10 +66,6 @@ class Shape:
             eos_ids=(),
             crew=ready.crew,
         )
-
-
-def tell(**line: Any) -> None:
-    print(json.dumps(line), flush=True)
 
 
 def chosen(where: str, cards: int, engine: EngineSettings, name: str) -> Settings:
@@ -178,23 +176,23 @@ def _lines(what: str, *arguments: object) -> list[dict[str, Any]]:
     return found
 
 
-def table(lines: list[dict[str, Any]]) -> None:
+def against_fewest(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each number of streams, and how many times as fast it is on more cards."""
     found = {(line["streams"], line["cards"]): line for line in lines if "tokens_s" in line}
-    least = min(cards for _, cards in found)
-    print(
-        "| streams | cards | tokens/s | against fewest | first p50 / p99 ms | token p50 / p99 ms |"
-    )
-    print("| --- | --- | --- | --- | --- | --- |")
+    fewest: dict[int, float] = {}
     for (streams, cards), line in sorted(found.items()):
-        ratio = line["tokens_s"] / found[streams, least]["tokens_s"]
-        first = f"{line['first_p50_ms']} / {line['first_p99_ms']}"
-        each = f"{line['each_p50_ms']} / {line['each_p99_ms']}"
-        print(f"| {streams} | {cards} | {line['tokens_s']} | {ratio:.2f} | {first} | {each} |")
+        least = fewest.setdefault(streams, line["tokens_s"])
+        ratio = round(line["tokens_s"] / least, 2)
+        told = {name: line[name] for name in line if name not in {"streams", "cards", "clients"}}
+        yield {"streams": streams, "cards": cards, "against_fewest": ratio, **told}
 
 
 def compare(where: str, cards: list[int], streams: list[int]) -> None:
     told = ",".join(map(str, streams))
-    table([line for each in cards for line in _lines("speeds", where, each, told)])
+    lines = [line for each in cards for line in _lines("speeds", where, each, told)]
+    table(against_fewest(lines))
+    if max(cards) < NANO_CARDS:
+        return
     alone, together = (
         [line["said"] for line in _lines("words", where, each) if "said" in line]
         for each in (1, NANO_CARDS)
@@ -203,17 +201,15 @@ def compare(where: str, cards: list[int], streams: list[int]) -> None:
 
 
 def main() -> None:
-    given = sys.argv[1:]
-    if given[:1] == ["speeds"]:
-        speeds(given[1], int(given[2]), [int(each) for each in given[3].split(",")])
-    elif given[:1] == ["words"]:
-        words(given[1], int(given[2]))
-    elif given == ["cpu"]:
+    what, *asked = [*given(), ""]
+    if what == "speeds":
+        speeds(asked[0], int(asked[1]), [int(each) for each in asked[2].split(",")])
+    elif what == "words":
+        words(asked[0], int(asked[1]))
+    elif what == "cpu":
         compare("cpu", [1, 2], [1, 4])
     else:
-        cards = [int(each) for each in given[0].split(",")] if given else [1, 2]
-        streams = [int(each) for each in given[1].split(",")] if given[1:] else list(STREAMS)
-        compare("cuda", cards, streams)
+        compare("cuda", numbers(0, (1, 2)), numbers(1, STREAMS))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ usage: python -m tests.gpu.speculation
 """
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.messages import CompletionRequest, Finish, Handling, Sampling
 from tests.gpu import shape, tokens
 from tests.gpu.correctness import NANO
+from tests.gpu.figures import Figures
 from tests.gpu.whole_engine import build
 
 PROMPT, ANSWER = 512, 256
@@ -117,7 +117,7 @@ def going_round(model: Any) -> Any:
     return model
 
 
-async def level(engine: Engine, streams: int) -> None:
+async def level(engine: Engine, streams: int, figures: Figures) -> None:
     prompts = [
         (*shape.prompt(7000 * streams + each, PROMPT - 1), FIRST + each) for each in range(streams)
     ]
@@ -137,30 +137,30 @@ async def level(engine: Engine, streams: int) -> None:
             for prompt, answer in zip(prompts, found, strict=True)
             for one, two in zip(answers[prompt], answer, strict=True)
         )
-        told = {
-            "streams": streams,
-            "kind": kind,
-            "tokens_s": round(rates[kind], 1),
-            "against_off": round(rates[kind] / rates.get("off again", rates["off"]), 3),
-            "guessed": totals.drafted - before[0],
-            "right": totals.accepted - before[1],
-            "same": round(same / (streams * ANSWER), 4),
-        }
-        print(json.dumps(told), flush=True)
+        figures.tell(
+            streams=streams,
+            kind=kind,
+            tokens_s=round(rates[kind], 1),
+            against_off=round(rates[kind] / rates.get("off again", rates["off"]), 3),
+            guessed=totals.drafted - before[0],
+            right=totals.accepted - before[1],
+            same=round(same / (streams * ANSWER), 4),
+        )
     Drafts.propose = own  # type: ignore[method-assign]
 
 
-async def run() -> None:
-    print(json.dumps(await alike()), flush=True)
+async def run(figures: Figures) -> None:
+    figures.tell(**await alike())
     engine, _ = build(going_round(shape.model()), shape.settings(speculation="by_request"))
     engine.start()
     for streams in STREAMS:
-        await level(engine, streams)
+        await level(engine, streams, figures)
     await engine.stop()
 
 
 def main() -> None:
-    asyncio.run(run())
+    with Figures() as figures:
+        asyncio.run(run(figures))
 
 
 if __name__ == "__main__":

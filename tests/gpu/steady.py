@@ -4,9 +4,8 @@ usage: python -m tests.gpu.steady [requests]
 """
 
 import asyncio
-import json
 import random
-import sys
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,10 +13,13 @@ import triton
 
 from serve_app.engine.engine import Engine
 from tests.gpu import shape
+from tests.gpu.arguments import numbers
+from tests.gpu.figures import Figures
 from tests.gpu.stream import read
 from tests.gpu.whole_engine import build
 
 AT_ONCE = 96
+PARTS = 5  # after each the figures are told
 KINDS: tuple[dict[str, Any], ...] = (
     {},
     {"temperature": 0.8, "seed": 1},
@@ -50,27 +52,28 @@ async def some(engine: Engine, count: int, chance: random.Random) -> None:
     await asyncio.gather(*(reader() for _ in range(AT_ONCE)))
 
 
-async def run(count: int) -> None:
+async def run(count: int, figures: Figures) -> None:
     compiled = Compiled()
     settings = shape.settings(kv_tokens=65_536, max_running=64, speculation="on")
     engine, _ = build(shape.model(layers=2), settings)
     engine.start()
     chance = random.Random(0)
-    for part in range(5):
-        await some(engine, count // 5, chance)
-        told = {
-            "requests": (part + 1) * count // 5,
-            "allocated_mib": torch.cuda.memory_allocated() >> 20,
-            "reserved_mib": torch.cuda.memory_reserved() >> 20,
-            "kernels_made": compiled.count,
-            "free_pages": engine.stats().free_pages,
-        }
-        print(json.dumps(told), flush=True)
+    for begin, end in pairwise(part * count // PARTS for part in range(PARTS + 1)):
+        await some(engine, end - begin, chance)
+        figures.tell(
+            requests=end,
+            allocated_mib=torch.cuda.memory_allocated() >> 20,
+            reserved_mib=torch.cuda.memory_reserved() >> 20,
+            kernels_made=compiled.count,
+            free_pages=engine.stats().free_pages,
+        )
     await engine.stop()
 
 
 def main() -> None:
-    asyncio.run(run(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000))
+    (count,) = numbers(0, (10_000,))
+    with Figures() as figures:
+        asyncio.run(run(count, figures))
 
 
 if __name__ == "__main__":

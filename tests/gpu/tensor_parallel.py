@@ -4,10 +4,9 @@ usage: python -m tests.gpu.tensor_parallel [cards [layers [streams,...]]]
 """
 
 import asyncio
-import json
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import zip_longest
 from multiprocessing import get_context
@@ -19,20 +18,18 @@ from serve_app.loading import load_engine
 from serve_app.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings
 from tests.gpu import eight_heads, shape, tokens
 from tests.gpu.all_reduce import measure
+from tests.gpu.arguments import numbers
 from tests.gpu.drive import Drive
 from tests.gpu.engine_speed import PROMPT
 from tests.gpu.engine_speed import level as bare_level
+from tests.gpu.figures import Figures, table, tell
 from tests.gpu.shares import Prepared, prepared
-from tests.gpu.whole_engine import Marked, read
+from tests.gpu.stream import read
+from tests.gpu.whole_engine import Marked
 from tests.gpu.whole_engine import level as whole_level
 from tests.ranks.said import said
 
 STREAMS = (1, 32, 128, 256)
-
-
-def tell(**line: Any) -> dict[str, Any]:
-    print(json.dumps(line), flush=True)
-    return line
 
 
 def same_tokens(cards: int) -> dict[str, Any]:
@@ -93,31 +90,31 @@ async def _whole(ready: Prepared, cards: int, streams: list[int]) -> list[dict[s
     return lines
 
 
-def table(lines: list[dict[str, Any]]) -> None:
+def against_one(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Tokens a second and milliseconds a token, and how many times as fast several cards are."""
     found = {(line["what"], line["streams"], line["cards"]): line for line in lines}
-    print("| what | streams | cards | tokens/s | against one | ms a token p50 / p99 |")
-    print("| --- | --- | --- | --- | --- | --- |")
     for (what, streams, cards), line in sorted(found.items()):
-        ratio = line["tokens_s"] / found[what, streams, 1]["tokens_s"]
-        each = f"{line['each_p50_ms']} / {line['each_p99_ms']}"
-        print(f"| {what} | {streams} | {cards} | {line['tokens_s']} | {ratio:.2f} | {each} |")
+        yield {
+            "what": what,
+            "streams": streams,
+            "cards": cards,
+            "tokens_s": line["tokens_s"],
+            "against_one": round(line["tokens_s"] / found[what, streams, 1]["tokens_s"], 2),
+            "each_p50_ms": line["each_p50_ms"],
+            "each_p99_ms": line["each_p99_ms"],
+        }
 
 
 def main() -> None:
-    defaults = ("2", "40", ",".join(map(str, STREAMS)))
-    given = sys.argv[1:]
-    cards, layers, levels = (*given, *defaults[len(given) :])
-    streams = [int(each) for each in levels.split(",")]
-    for line in measure(int(cards)):
-        tell(**line)
-    # Each in a process of its own: one shares its GPU's memory with other ranks once.
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as apart:
-        tell(**apart.submit(same_tokens, int(cards)).result())
-        parts = [
-            apart.submit(speeds, int(layers), each, streams).result() for each in (1, int(cards))
-        ]
-    table([line for part in parts for line in part])
+    (cards,), (layers,), streams = numbers(0, (2,)), numbers(1, (40,)), numbers(2, STREAMS)
+    with Figures() as figures:
+        for line in measure(cards):
+            figures.tell(**line)
+        # Each in a process of its own: one shares its GPU's memory with other ranks once.
+        with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as apart:
+            figures.tell(**apart.submit(same_tokens, cards).result())
+            parts = [apart.submit(speeds, layers, each, streams).result() for each in (1, cards)]
+    table(against_one([line for part in parts for line in part]))
 
 
 if __name__ == "__main__":

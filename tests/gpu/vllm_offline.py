@@ -6,9 +6,7 @@ vLLM's own making, from a configuration and a vocabulary of words written to a t
 usage: python -m tests.gpu.vllm_offline [streams,...]     one card, where vLLM 0.22.1 is installed
 """
 
-import json
 import os
-import sys
 import tempfile
 import time
 from importlib import import_module
@@ -21,6 +19,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
 from tests.gpu import shape
+from tests.gpu.arguments import numbers
+from tests.gpu.figures import Figures
 
 # As in engine_speed, which cannot be imported where Triton is not of the version that we need.
 PROMPT, ANSWER = 512, 256
@@ -68,13 +68,12 @@ def level(model: Any, streams: int, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    wanted = [int(each) for each in sys.argv[1].split(",")] if len(sys.argv) > 1 else STREAMS
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Figures() as figures:
         write_model(Path(folder))
         model = start(folder)
         level(model, WARM, seed=0)
-        for streams in wanted:
-            print(json.dumps(level(model, streams, seed=7000 * streams)), flush=True)
+        for streams in numbers(0, STREAMS):
+            figures.tell(**level(model, streams, seed=7000 * streams))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from tests.gpu.arguments import given
+from tests.gpu.figures import Figures, tell
+
 ANSWER = 8
 
 
@@ -52,7 +55,7 @@ def child(where: str, begun: float) -> None:
     registry.register(GpuCollector(lambda: gpu_memory(1)))
     told = generate_latest(registry).decode().splitlines()
     marks["metrics"] = [line for line in told if not line.startswith("#")]
-    print(json.dumps(marks), flush=True)
+    tell(**marks)
     os._exit(0)  # the engine's thread is of no use any more
 
 
@@ -71,12 +74,12 @@ def start(where: str, caches: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    where, *begun = [*sys.argv[1:], *["card"][len(sys.argv) - 1 :]]
+    where, *begun = given() or ["card"]
     if begun:
         child(where, float(begun[0]))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Figures() as figures:
         for name in ("cold", "warm"):
-            print(json.dumps({"start": name, **start(where, Path(folder))}), flush=True)
+            figures.tell(start=name, **start(where, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ usage: python -m tests.gpu.whole_engine [streams,...]
 """
 
 import asyncio
-import json
-import sys
 import time
 from typing import Any
 
@@ -20,7 +18,9 @@ from serve_app.engine.flight import Flight, Runner
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.settings import EngineSettings
 from tests.gpu import shape, tokens
+from tests.gpu.arguments import numbers
 from tests.gpu.engine_speed import ANSWER, PROMPT, STREAMS, VLLM, share
+from tests.gpu.figures import Figures
 from tests.gpu.stream import read
 
 Mark = tuple[torch.cuda.Event, torch.cuda.Event]
@@ -69,7 +69,7 @@ def engine_of(runner: Runner, settings: EngineSettings, context_tokens: int) -> 
     )
 
 
-async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, float]:
+async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, Any]:
     prompts = [shape.prompt(7000 * streams + each, PROMPT) for each in range(streams)]
     marked.marks.clear()
     begun = time.perf_counter()
@@ -87,23 +87,23 @@ async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, float
         "gap_p50_us": round(1e3 * share(gaps, 0.5), 1),
         "gap_p99_us": round(1e3 * share(gaps, 0.99), 1),
         "busy": round(1 - sum(gaps) / marked.whole_ms, 4),
-        "recorded_vllm": round(rate / VLLM[streams], 3) if streams in VLLM else 0,
+        "recorded_vllm": round(rate / VLLM[streams], 3) if streams in VLLM else None,
     }
 
 
-async def run(wanted: list[int]) -> None:
+async def run(wanted: list[int], figures: Figures) -> None:
     settings = shape.settings()
     engine, marked = build(shape.model(), settings)
     engine.start()
     await asyncio.gather(*(read(engine, shape.prompt(each, PROMPT), 8) for each in range(8)))
     for streams in wanted:
-        print(json.dumps(await level(engine, marked, streams)), flush=True)
+        figures.tell(**await level(engine, marked, streams))
     await engine.stop()
 
 
 def main() -> None:
-    wanted = [int(each) for each in sys.argv[1].split(",")] if len(sys.argv) > 1 else STREAMS
-    asyncio.run(run(list(wanted)))
+    with Figures() as figures:
+        asyncio.run(run(numbers(0, STREAMS), figures))
 
 
 if __name__ == "__main__":
