@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from serve_app.deployments import EngineFactory  # imports Ray, which reads the environment
 
 QUESTIONS = ("Who are you?", "What is 17 + 25?", "Count from 3 to 30.", "Spell the word river.")
+_CHAT = "/v1/chat/completions"
 NANO_CARDS = 2  # its six heads cannot be dealt out to four
 
 
@@ -120,16 +121,20 @@ def words(where: str, cards: int) -> None:
 
 
 def _lose_a_rank(url: str) -> dict[str, Any]:
-    """Seconds until its reader is told, and until the replica answers again."""
-    ended: list[tuple[float, int]] = []
+    """What a reader is told last and when, and seconds until the replica answers again."""
+    begun = threading.Event()
+    lines: list[tuple[float, str]] = []
 
     def listen() -> None:
-        reply = _ask(url, "Count from 1 to 20.", max_tokens=2000, ignore_eos=True)
-        ended.append((time.perf_counter(), reply.status_code))
+        body = _body("Count from 1 to 20.", max_tokens=2000, ignore_eos=True, stream=True)
+        with httpx.stream("POST", f"{url}{_CHAT}", json=body, timeout=120, trust_env=False) as its:
+            for line in filter(None, its.iter_lines()):
+                lines.append((time.perf_counter(), line))
+                begun.set()
 
     listener = threading.Thread(target=listen)
     listener.start()
-    time.sleep(1.0)
+    begun.wait()
     lost = next(each for each in _ranks())
     named = lost.environ().get("CUDA_VISIBLE_DEVICES")
     lost.kill()
@@ -138,9 +143,9 @@ def _lose_a_rank(url: str) -> dict[str, Any]:
     while not _ask(url, QUESTIONS[0]).is_success:
         time.sleep(0.1)
     back_s = round(time.perf_counter() - killed, 1)
-    ((told, status),) = ended
+    told, last = lines[-1]
     told_ms = round(1e3 * (told - killed), 1)
-    return {"visible": named, "status": status, "told_ms": told_ms, "back_s": back_s}
+    return {"visible": named, "last": last[:200], "told_ms": told_ms, "back_s": back_s}
 
 
 def _ranks() -> Iterator[psutil.Process]:
@@ -150,10 +155,13 @@ def _ranks() -> Iterator[psutil.Process]:
             yield each
 
 
-def _ask(url: str, question: str, **wishes: Any) -> httpx.Response:
+def _ask(url: str, question: str) -> httpx.Response:
+    return httpx.post(f"{url}{_CHAT}", json=_body(question), timeout=120, trust_env=False)
+
+
+def _body(question: str, **wishes: Any) -> dict[str, Any]:
     body = {"model": "glm-nano", "messages": [{"role": "user", "content": question}]}
-    asked = {**body, "temperature": 0, "max_tokens": 48, **wishes}
-    return httpx.post(f"{url}/v1/chat/completions", json=asked, timeout=120, trust_env=False)
+    return {**body, "temperature": 0, "max_tokens": 48, **wishes}
 
 
 def _memory(url: str) -> list[str]:
