@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import torch
-
 from serve_app.engine.batch import Batch
-from serve_app.engine.gpu.runner import Flight, GpuRunner
+from serve_app.engine.flight import Flight
+from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.limits import Limits
 from serve_app.engine.scheduler import Scheduler
 from serve_app.engine.sequence import Sequence
 from serve_app.settings import EngineSettings
+from tests.gpu.marked import Marked
 
 
 @dataclass
@@ -39,10 +39,9 @@ class Drive:
     """Runs sequences to their end; `ahead` begins a step before the last one is read."""
 
     def __init__(self, runner: GpuRunner, settings: EngineSettings, *, ahead: bool = True) -> None:
-        self._runner = runner
+        self._runner = Marked(runner)
         self._scheduler = Scheduler(Limits.of(settings))
         self._depth = 1 if ahead else 0
-        self._marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def finish(self, sequences: Iterable[Sequence]) -> dict[Sequence, Times]:
         times = {}
@@ -50,28 +49,18 @@ class Drive:
             self._scheduler.add(sequence)
             times[sequence] = Times(time.perf_counter())
         under_way: deque[tuple[Flight, Batch]] = deque()
-        self._marks = []
+        self._runner.marks.clear()
         while self._scheduler.running or self._scheduler.waiting:
             batch = self._scheduler.schedule()
             if batch:
-                under_way.append((self._begin(batch), batch))
+                under_way.append((self._runner.begin(batch), batch))
             while len(under_way) > (self._depth if batch else 0):
                 self._read(*under_way.popleft(), times)
         return times
 
     def gaps_us(self) -> list[float]:
         """Microseconds for which the card had nothing to do, before each step but the first."""
-        torch.cuda.synchronize()
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        return [1e3 * end.elapsed_time(begin) for (_, end), (begin, _) in pairs]
-
-    def _begin(self, batch: Batch) -> Flight:
-        marks = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        marks[0].record()
-        flight = self._runner.begin(batch)
-        marks[1].record()
-        self._marks.append(marks)
-        return flight
+        return [1e3 * gap for gap in self._runner.gaps_ms()]
 
     def _read(self, flight: Flight, batch: Batch, times: dict[Sequence, Times]) -> None:
         booked = self._scheduler.apply(batch, flight.draws())

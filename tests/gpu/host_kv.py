@@ -26,6 +26,7 @@ from serve_app.settings import EngineSettings
 from tests.gpu import shape, tokens
 from tests.gpu.arguments import given
 from tests.gpu.correctness import NANO
+from tests.gpu.engine import engine_of
 from tests.gpu.figures import Figures
 
 CHAT, ANSWER = 64, 8
@@ -97,14 +98,7 @@ def on_cpu() -> Bench:
 def bench_of(
     runner: Any, known: ChatTokenizer, settings: EngineSettings, token_bytes: int, work: Work
 ) -> Bench:
-    engine = Engine(
-        runner=runner,
-        tokenizer=known,
-        grammars=tokens.grammars(known, settings),
-        settings=settings,
-        context_tokens=settings.kv_tokens,
-        eos_ids=(),
-    )
+    engine = engine_of(runner, settings, settings.kv_tokens, known=known)
     return Bench(engine, runner, settings, token_bytes, work)
 
 

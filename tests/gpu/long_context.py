@@ -9,8 +9,6 @@ import asyncio
 import time
 from dataclasses import asdict, dataclass
 
-import torch
-
 from serve_app.engine.batch import Batch
 from serve_app.engine.engine import Engine
 from serve_app.engine.flight import Flight
@@ -19,10 +17,11 @@ from serve_app.engine.sequence import Lane
 from serve_app.settings import EngineSettings
 from tests.gpu import shape
 from tests.gpu.arguments import given
+from tests.gpu.engine import engine_of
 from tests.gpu.engine_speed import share
 from tests.gpu.figures import Figures
+from tests.gpu.marked import Marked
 from tests.gpu.stream import Stream, read
-from tests.gpu.whole_engine import Marked, engine_of
 
 CONTEXT = 131_072
 DOCUMENT, CHAT, ANSWER = 131_000, 512, 16
@@ -60,7 +59,7 @@ class Noting(Marked):
     def between(self, stream: Stream) -> list[dict[str, float]]:
         """The steps for which a reader waited: times in milliseconds, from its coming on."""
         came, first = stream.asked, stream.asked + stream.first
-        steps = zip(self.noted, steps_ms(self), [0.0, *self.gaps_ms()], strict=True)
+        steps = zip(self.noted, self.steps_ms(), [0.0, *self.gaps_ms()], strict=True)
         return [
             asdict(noted)
             | {"begun": round(1e3 * (noted.begun - came), 1)}
@@ -94,11 +93,6 @@ def noting(settings: EngineSettings) -> Noting:
     return Noting(GpuRunner(shape.model(), settings))
 
 
-def steps_ms(marked: Marked) -> list[float]:
-    torch.cuda.synchronize()
-    return [begin.elapsed_time(end) for begin, end in marked.marks]
-
-
 async def run(dtype: str, figures: Figures) -> None:
     settings = shape.settings(kv_dtype=dtype, kv_tokens=3 * CONTEXT, max_running=64)
     marked = noting(settings)
@@ -114,7 +108,7 @@ async def run(dtype: str, figures: Figures) -> None:
     document = asyncio.create_task(read(engine, shape.prompt(3, DOCUMENT), 4))
     crowd = await beside(engine, document, 3 * 10**6)
     firsts = [1e3 * each.first for each in crowd]
-    longest = max(steps_ms(marked))
+    longest = max(marked.steps_ms())
     told = {
         "kv_dtype": dtype,
         "document_s": round(whole.first, 2),
@@ -126,7 +120,7 @@ async def run(dtype: str, figures: Figures) -> None:
         "chat_beside_p50_ms": round(share(firsts, 0.5), 1),
         "chat_beside_p99_ms": round(share(firsts, 0.99), 1),
         "longest_step_ms": round(longest, 1),
-        "step_p90_ms": round(share(steps_ms(marked), 0.9), 1),
+        "step_p90_ms": round(share(marked.steps_ms(), 0.9), 1),
         "bound_ms": round(2 * share(alone, 0.99) + longest, 1),
         "seconds": round(time.perf_counter() - begun, 1),
     }

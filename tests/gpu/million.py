@@ -8,13 +8,12 @@ import time
 from typing import Any
 
 import torch
-from transformers import GlmForCausalLM
 
-from serve_app.engine.engine import Engine
 from serve_app.engine.gpu.runner import GpuRunner
-from tests.gpu import shape, tokens
+from tests.gpu import shape
 from tests.gpu.arguments import given, numbers
 from tests.gpu.decode_step import copy_speed, milliseconds, products, step
+from tests.gpu.engine import engine_of
 from tests.gpu.figures import Figures
 from tests.gpu.stream import read
 
@@ -27,14 +26,7 @@ def model() -> Any:
     """Four key heads and places for a million tokens; otherwise as its smaller sibling."""
     config = shape.config()
     config.num_key_value_heads, config.max_position_embeddings = 4, CONTEXT
-    torch.manual_seed(0)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        with torch.device("cuda"):
-            return GlmForCausalLM(config).eval()
-    finally:
-        torch.set_default_dtype(before)
+    return shape.build(config)
 
 
 @torch.inference_mode()
@@ -51,15 +43,7 @@ def steps(runner: GpuRunner, bytes_s: float) -> list[dict[str, float]]:
 
 
 async def whole(runner: GpuRunner, settings: Any, length: int) -> dict[str, Any]:
-    known = tokens.tokenizer()
-    engine = Engine(
-        runner=runner,
-        tokenizer=known,
-        grammars=tokens.grammars(known, settings),
-        settings=settings,
-        context_tokens=CONTEXT,
-        eos_ids=(),
-    )
+    engine = engine_of(runner, settings, CONTEXT)
     engine.start()
     seen = await read(engine, shape.prompt(1, length), 16)
     await engine.stop()

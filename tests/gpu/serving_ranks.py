@@ -53,20 +53,11 @@ class Shape:
     tiny: bool
 
     def __call__(self, settings: Settings) -> Engine:
-        from tests.gpu import tokens
+        from tests.gpu.engine import engine_of
         from tests.gpu.shares import Random, begin
 
         ready = begin(Random(2 if self.tiny else 40, tiny=self.tiny), settings)
-        known = tokens.tokenizer()
-        return Engine(
-            runner=ready.runner,
-            tokenizer=known,
-            grammars=tokens.grammars(known, settings.engine),
-            settings=settings.engine,
-            context_tokens=ready.context_tokens,
-            eos_ids=(),
-            crew=ready.crew,
-        )
+        return engine_of(ready.runner, settings.engine, ready.context_tokens, crew=ready.crew)
 
 
 def chosen(where: str, cards: int, engine: EngineSettings, name: str) -> Settings:

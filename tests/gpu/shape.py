@@ -1,6 +1,8 @@
 """GLM-4-9B's shape with random bfloat16 weights: as fast as the real one, and no download."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,15 +40,26 @@ def tiny() -> GlmConfig:
     return GlmConfig.from_dict({**config(layers=2).to_dict(), **small})
 
 
-def model(layers: int = 40) -> Any:
-    torch.manual_seed(0)
+@contextmanager
+def made_in(dtype: torch.dtype, device: str) -> Iterator[None]:
+    """Weights are made there, and need not be moved or rounded."""
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
+    torch.set_default_dtype(dtype)
     try:
-        with torch.device("cuda"):
-            return GlmForCausalLM(config(layers)).eval()
+        with torch.device(device):
+            yield
     finally:
         torch.set_default_dtype(before)
+
+
+def build(chosen: GlmConfig) -> Any:
+    torch.manual_seed(0)
+    with made_in(torch.bfloat16, "cuda"):
+        return GlmForCausalLM(chosen).eval()
+
+
+def model(layers: int = 40) -> Any:
+    return build(config(layers))
 
 
 def settings(**fields: Any) -> EngineSettings:

@@ -32,15 +32,11 @@ class Random:
         config = shape.tiny() if self.tiny else shape.config(self.layers)
         whole = Architecture("glm", config.to_dict())
         torch.manual_seed(rank)
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float32 if self.tiny else torch.bfloat16)
-        try:
-            with torch.device("cpu" if self.tiny else "cuda"):
-                model: Any = GlmForCausalLM(GlmConfig.from_dict(dict(share.of(whole).fields)))
-                words = shape.WORDS // share.ranks
-                model.lm_head = torch.nn.Linear(model.config.hidden_size, words, bias=False)
-        finally:
-            torch.set_default_dtype(before)
+        where = (torch.float32, "cpu") if self.tiny else (torch.bfloat16, "cuda")
+        with shape.made_in(*where):
+            model: Any = GlmForCausalLM(GlmConfig.from_dict(dict(share.of(whole).fields)))
+            words = shape.WORDS // share.ranks
+            model.lm_head = torch.nn.Linear(model.config.hidden_size, words, bias=False)
         return model.eval()
 
 

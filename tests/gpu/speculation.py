@@ -23,8 +23,9 @@ from serve_app.engine.engine import Engine
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.tokenizer import ChatTokenizer
 from serve_app.messages import CompletionRequest, Finish, Handling, Sampling
-from tests.gpu import shape, tokens
+from tests.gpu import shape
 from tests.gpu.correctness import NANO
+from tests.gpu.engine import engine_of
 from tests.gpu.figures import Figures
 from tests.gpu.whole_engine import build
 
@@ -62,12 +63,11 @@ async def alike() -> dict[str, Any]:
         kv_tokens=65536, page_tokens=16, max_running=64, step_tokens=512, speculation="by_request"
     )
     known = ChatTokenizer(AutoTokenizer.from_pretrained(NANO))
-    engine = Engine(
-        runner=GpuRunner(model, settings),
-        tokenizer=known,
-        grammars=tokens.grammars(known, settings),
-        settings=settings,
-        context_tokens=model.config.max_position_embeddings,
+    engine = engine_of(
+        GpuRunner(model, settings),
+        settings,
+        model.config.max_position_embeddings,
+        known=known,
         eos_ids=model.generation_config.eos_token_id,
     )
     engine.start()

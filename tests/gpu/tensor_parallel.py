@@ -13,19 +13,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from serve_app.engine.engine import Engine
 from serve_app.loading import load_engine
 from serve_app.settings import EngineSettings, ModelSettings, ReplicaSettings, Settings
-from tests.gpu import eight_heads, shape, tokens
+from tests.gpu import eight_heads, shape
 from tests.gpu.all_reduce import measure
 from tests.gpu.arguments import numbers
 from tests.gpu.drive import Drive
+from tests.gpu.engine import engine_of
 from tests.gpu.engine_speed import PROMPT
 from tests.gpu.engine_speed import level as bare_level
 from tests.gpu.figures import Figures, table, tell
+from tests.gpu.marked import Marked
 from tests.gpu.shares import Prepared, prepared
 from tests.gpu.stream import read
-from tests.gpu.whole_engine import Marked
 from tests.gpu.whole_engine import level as whole_level
 from tests.ranks.said import said
 
@@ -70,16 +70,8 @@ def speeds(layers: int, cards: int, streams: list[int]) -> list[dict[str, Any]]:
 
 
 async def _whole(ready: Prepared, cards: int, streams: list[int]) -> list[dict[str, Any]]:
-    marked, known = Marked(ready.runner), tokens.tokenizer()
-    engine = Engine(
-        runner=marked,
-        tokenizer=known,
-        grammars=tokens.grammars(known, ready.settings),
-        settings=ready.settings,
-        context_tokens=ready.context_tokens,
-        eos_ids=(),
-        crew=ready.crew,
-    )
+    marked = Marked(ready.runner)
+    engine = engine_of(marked, ready.settings, ready.context_tokens, crew=ready.crew)
     engine.start()
     await asyncio.gather(*(read(engine, shape.prompt(each, PROMPT), 8) for each in range(8)))
     lines = [

@@ -10,63 +10,21 @@ import asyncio
 import time
 from typing import Any
 
-import torch
-
-from serve_app.engine.batch import Batch
 from serve_app.engine.engine import Engine
-from serve_app.engine.flight import Flight, Runner
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.settings import EngineSettings
-from tests.gpu import shape, tokens
+from tests.gpu import shape
 from tests.gpu.arguments import numbers
+from tests.gpu.engine import engine_of
 from tests.gpu.engine_speed import ANSWER, PROMPT, STREAMS, VLLM, share
 from tests.gpu.figures import Figures
+from tests.gpu.marked import Marked
 from tests.gpu.stream import read
-
-Mark = tuple[torch.cuda.Event, torch.cuda.Event]
-
-
-class Marked:
-    """A runner that marks on the card where each step begins and ends."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.marks: list[Mark] = []
-
-    def begin(self, batch: Batch) -> Flight:
-        mark = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        mark[0].record()
-        flight = self._runner.begin(batch)
-        mark[1].record()
-        self.marks.append(mark)
-        return flight
-
-    def gaps_ms(self) -> list[float]:
-        """Milliseconds for which the card had nothing to do, before each step but the first."""
-        torch.cuda.synchronize()
-        pairs = zip(self.marks, self.marks[1:], strict=False)
-        return [end.elapsed_time(begin) for (_, end), (begin, _) in pairs]
-
-    @property
-    def whole_ms(self) -> float:
-        return self.marks[0][0].elapsed_time(self.marks[-1][1])
 
 
 def build(model: Any, settings: EngineSettings) -> tuple[Engine, Marked]:
     marked = Marked(GpuRunner(model, settings))
     return engine_of(marked, settings, model.config.max_position_embeddings), marked
-
-
-def engine_of(runner: Runner, settings: EngineSettings, context_tokens: int) -> Engine:
-    known = tokens.tokenizer()
-    return Engine(
-        runner=runner,
-        tokenizer=known,
-        grammars=tokens.grammars(known, settings),
-        settings=settings,
-        context_tokens=context_tokens,
-        eos_ids=(),
-    )
 
 
 async def level(engine: Engine, marked: Marked, streams: int) -> dict[str, Any]:
