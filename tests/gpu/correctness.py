@@ -19,11 +19,12 @@ from transformers import (
     GlmForCausalLM,
 )
 
-from serve_app.engine.batch import Batch, Row
+from serve_app.engine.batch import Row
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.sequence import Sequence
 from tests.gpu import shape
 from tests.gpu.drive import Drive
+from tests.gpu.logits import error, logits_after
 
 FAMILIES = {"glm": (GlmConfig, GlmForCausalLM), "glm4": (Glm4Config, Glm4ForCausalLM)}
 NANO = Path("serve_app/models/weights/glm-nano")
@@ -46,6 +47,7 @@ _TAKEN = (
     "max_position_embeddings",
     "rms_norm_eps",
 )
+ENDS = (300, 696, 697, 698, 700)  # of chunks, and of single tokens
 SLACK = 1.25  # times the error that transformers' own bfloat16 makes
 
 
@@ -59,10 +61,6 @@ def build(family: str) -> Any:
     return model._from_config(config(**known, pad_token_id=0, eos_token_id=[1])).eval()
 
 
-def error(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return ((found.float().cpu() - wanted).norm() / wanted.norm()).item()
-
-
 @torch.inference_mode()
 def logits_agree(family: str) -> dict[str, Any]:
     """Logits after a chunk, after a chunk with a past and after single tokens beside others."""
@@ -74,26 +72,11 @@ def logits_agree(family: str) -> dict[str, Any]:
     words = [token % 4000 + 10 for token in shape.prompt(1, 700)]
     wanted = reference(torch.tensor([words])).logits[0]
     usual = plain(torch.tensor([words], device="cuda")).logits[0]
-    seen: list[torch.Tensor] = []
-    original = runner._stack.logits
-
-    def spy(step: Any) -> torch.Tensor:
-        seen.append(original(step))
-        return seen[-1]
-
-    runner._stack.logits = spy  # type: ignore[method-assign]  # a look at what it computes
-    runner._graphs = None
-    worst = 0.0
-    sequence = Sequence(words, 8)
-    pages = list(range(11))
-    for start, count in ((0, 300), (300, 396), (696, 1), (697, 1), (698, 2)):
-        row = Row(sequence, start, count, True, pages)
-        others = tuple(Row(Sequence([5], 8), 0, 1, True, [20 + number]) for number in range(12))
-        batch = Batch((row,), ()) if count == 1 else Batch(others, (row,))
-        runner.run(batch)
-        at = start + count - 1
-        worst = max(worst, error(seen[-1][-1], wanted[at]))
-    bound = SLACK * max(error(usual[at], wanted[at]) for at in (299, 695, 696, 697, 699))
+    beside = [Row(Sequence([5], 8), 0, 1, True, [20 + number]) for number in range(12)]
+    found = logits_after(runner, words, ENDS, beside)
+    places = [end - 1 for end in ENDS]
+    worst = max(map(error, found, wanted[places]))
+    bound = SLACK * max(map(error, usual[places], wanted[places]))
     return {"family": family, "error": worst, "bound": bound, "fine": worst <= bound}
 
 

@@ -26,14 +26,14 @@ from serve_app.engine.gpu.looks import share_out
 from serve_app.engine.gpu.packed import Packed, join
 from serve_app.engine.gpu.step import Heads, Kept, Lines, Turns
 from serve_app.models.precision import Quantization
-from serve_app.models.quantised import LINEARS, PACK
+from tests.gpu import packing
+from tests.gpu.packing import KINDS
 
 HEADS, PAGE, SEATS, HELD = Heads(32, 2, 128), 64, 40, 16
 PLACES = (700, 0, 63, 64, 999)
 CHUNKS = (Chunk(0, 0, 3, 0), Chunk(3, 0, 200, 1), Chunk(203, 924, 100, 4))
 TOKENS = 303
 WORDS = 9999
-KINDS: tuple[Quantization, ...] = ("int8", "nf4")
 
 
 def numbers(*shape: int) -> Tensor:
@@ -94,9 +94,7 @@ def products(rows: int) -> None:
 
 def packed(kind: Quantization) -> Packed:
     plain = nn.Linear(320, 3000, device="cuda", dtype=torch.bfloat16)
-    module = LINEARS[kind](plain, torch.bfloat16)
-    module.weight = PACK[kind](module, plain.weight.data, plain.weight.device)
-    weight = join([module])
+    weight = join([packing.packed(plain, kind)])
     assert isinstance(weight, Packed)
     return weight
 

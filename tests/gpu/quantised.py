@@ -14,45 +14,32 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
 
-from serve_app.engine.batch import Batch, Row
 from serve_app.engine.flight import Runner
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.model import ModelRunner
-from serve_app.engine.sequence import Sequence
 from serve_app.models.precision import Quantization
-from serve_app.models.quantised import LINEARS, PACK
 from tests.gpu import shape
-from tests.gpu.correctness import error
 from tests.gpu.decode_step import milliseconds, step
 from tests.gpu.drive import Drive
+from tests.gpu.logits import error, logits_after
+from tests.gpu.packing import linears, pack
 
 KINDS: tuple[Quantization, ...] = ("none", "int8", "nf4")
 ROWS = (1, 8, 16, 32, 64, 128)
 STREAMS = (1, 8, 32, 128)
 MODULES = (1, 8, 32)
 PROMPT, ANSWER = 512, 128
+ENDS = (200, 298, 299, 300)  # of chunks, and of single tokens
 
 
 def exchange(model: Any, quantization: Quantization) -> Any:
     """Quantise the products inside the layers in place, as loading does."""
-    for layer in model.model.layers if quantization != "none" else ():
-        for room in (layer.self_attn, layer.mlp):
-            for name, plain in list(room.named_children()):
-                if isinstance(plain, nn.Linear):
-                    room.set_submodule(name, _packed(plain, quantization))
+    if quantization != "none":
+        pack(model, quantization)
     gc.collect()
     torch.cuda.empty_cache()
     return model
-
-
-def _packed(plain: nn.Linear, quantization: Quantization) -> Any:
-    linear = LINEARS[quantization](plain, plain.weight.dtype)
-    linear.weight = PACK[quantization](linear, plain.weight.data, plain.weight.device)
-    if plain.bias is not None:
-        linear.bias = nn.Parameter(plain.bias.data, requires_grad=False)
-    return linear
 
 
 def speed(runner: Runner, streams: int, answer: int = ANSWER) -> float:
@@ -94,14 +81,14 @@ def modules(quantization: Quantization) -> Iterator[dict[str, Any]]:
 
 def products(model: Any, rows: int) -> Callable[[], None]:
     """Every product inside the layers once, for so many tokens, as the modules compute it."""
-    linears = [each for each in model.model.layers.modules() if isinstance(each, nn.Linear)]
-    x = {each.in_features: each.in_features for each in linears}
-    work = {width: torch.randn(rows, width, device=model.device, dtype=model.dtype) for width in x}
+    modules = [module for _, module in linears(model)]
+    widths = {module.in_features for module in modules}
+    x = {each: torch.randn(rows, each, device=model.device, dtype=model.dtype) for each in widths}
 
     @torch.inference_mode()
     def once() -> None:
-        for linear in linears:
-            linear(work[linear.in_features])
+        for module in modules:
+            module(x[module.in_features])
 
     return once
 
@@ -126,22 +113,9 @@ def exact(quantization: Quantization, layers: int = 3) -> dict[str, Any]:
     packed = exchange(plain, quantization)
     theirs = copy.deepcopy(packed)(tokens).logits[0]
     runner = GpuRunner(packed, shape.settings(kv_tokens=64 * 256, max_running=32))
-    seen: list[torch.Tensor] = []
-    original = runner._stack.logits
-
-    def spy(step: Any) -> torch.Tensor:
-        seen.append(original(step))
-        return seen[-1]
-
-    runner._stack.logits = spy  # type: ignore[method-assign]  # a look at what it computes
-    runner._graphs = None
-    sequence, pages, ours = Sequence(words, 8), list(range(6)), []
-    for start, count in ((0, 200), (200, 98), (298, 1), (299, 1)):
-        row = Row(sequence, start, count, True, pages)
-        runner.run(Batch((row,), ()) if count == 1 else Batch((), (row,)))
-        ours.append(seen[-1][-1])
-    places = [199, 297, 298, 299]
-    found, usual, wanted = torch.stack(ours).cpu(), theirs[places].cpu(), exact_logits[places]
+    places = [end - 1 for end in ENDS]
+    found = logits_after(runner, words, ENDS).cpu()
+    usual, wanted = theirs[places].cpu(), exact_logits[places]
     return {
         "quantization": quantization,
         "from_modules": error(found, usual.float()),

@@ -12,9 +12,9 @@ from serve_app.engine.gpu.kernels.unpacked import plain_unpack, unpack
 from serve_app.engine.gpu.packed import Packed, is_known, join
 from serve_app.engine.gpu.products import product
 from serve_app.models.precision import Quantization
-from serve_app.models.quantised import LINEARS, PACK
+from tests.gpu import packing
+from tests.gpu.packing import KINDS
 
-KINDS: tuple[Quantization, ...] = ("int8", "nf4")
 WIDTH, COLUMNS = 320, 90
 
 
@@ -28,12 +28,7 @@ def close(found: Tensor, wanted: Tensor) -> None:
 
 
 def linear(kind: Quantization, rows: int = COLUMNS) -> Any:
-    """A module of bitsandbytes, packed as loading packs it."""
-    plain = nn.Linear(WIDTH, rows)
-    module = LINEARS[kind](plain, torch.float32)
-    module.weight = PACK[kind](module, plain.weight.data, torch.device("cpu"))
-    module.bias = nn.Parameter(plain.bias.data, requires_grad=False)
-    return module
+    return packing.packed(nn.Linear(WIDTH, rows), kind)
 
 
 def held(module: Any) -> Tensor:

@@ -23,8 +23,8 @@ from serve_app.engine.gpu.weights import hindrance
 from serve_app.engine.moves import Moves
 from serve_app.engine.sequence import Sequence
 from serve_app.models.precision import Quantization
-from serve_app.models.quantised import LINEARS, PACK
 from serve_app.settings import EngineSettings
+from tests.gpu.packing import linears, pack
 
 SIZE = 4  # tokens a page
 WORDS = 64
@@ -60,15 +60,6 @@ def build(family: str, **fields: Any) -> Any:
     ).eval()
 
 
-def pack(model: Any, kind: Quantization) -> None:
-    """Exchange the linears inside the layers for packed ones."""
-    for name, plain in linears(model):
-        packed = LINEARS[kind](plain, torch.float32)
-        packed.weight = PACK[kind](packed, plain.weight.data, torch.device("cpu"))
-        packed.bias = plain.bias
-        model.model.layers.set_submodule(name, packed)
-
-
 def unpacked(model: Any) -> Any:
     """The same model in plain numbers."""
     plain = copy.deepcopy(model)
@@ -78,11 +69,6 @@ def unpacked(model: Any) -> Any:
         linear.bias = packed.bias
         plain.model.layers.set_submodule(name, linear)
     return plain.eval()
-
-
-def linears(model: Any) -> list[tuple[str, Any]]:
-    modules = model.model.layers.named_modules()
-    return [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
 
 
 @pytest.fixture(scope="module")
