@@ -5,16 +5,16 @@ as often as on a real one. Run from the repository: python -m tests.bench.python
 """
 
 import asyncio
-import json
 import random
-import sys
 import time
 
 from serve_app.engine.batch import Batch
 from serve_app.engine.draws import Draws
-from serve_app.engine.engine import Engine
-from tests.gpu import shape, tokens
+from tests.gpu import shape
+from tests.gpu.arguments import numbers
+from tests.gpu.engine import engine_of
 from tests.gpu.engine_speed import PROMPT
+from tests.gpu.figures import Figures
 from tests.gpu.stream import read
 
 STEP_S = 0.01
@@ -50,15 +50,8 @@ class Card:
 
 
 async def level(streams: int) -> dict[str, float]:
-    settings, card, known = shape.settings(), Card(), tokens.tokenizer()
-    engine = Engine(
-        runner=card,
-        tokenizer=known,
-        grammars=tokens.grammars(known, settings),
-        settings=settings,
-        context_tokens=shape.CONTEXT,
-        eos_ids=(),
-    )
+    card = Card()
+    engine = engine_of(card, shape.settings(), shape.CONTEXT)
     engine.start()
     await read(engine, shape.prompt(0, PROMPT), ANSWER)
     prompts = [shape.prompt(each, PROMPT) for each in range(streams)]
@@ -73,8 +66,9 @@ async def level(streams: int) -> dict[str, float]:
 
 
 def main() -> None:
-    for streams in sys.argv[1].split(",") if len(sys.argv) > 1 else ("8", "32", "256"):
-        print(json.dumps(asyncio.run(level(int(streams)))), flush=True)
+    with Figures() as figures:
+        for streams in numbers(0, (8, 32, 256)):
+            figures.tell(**asyncio.run(level(streams)))
 
 
 if __name__ == "__main__":
