@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ci.release.__main__ import STEPS
+from ci.release.candidate import STEPS
 from k8s.phases import plan_of
 from k8s.road import Policy
 from serve_app.models import manifest

@@ -242,7 +242,7 @@ def test_a_version_that_a_rollback_has_chosen_meanwhile_is_not_uninstalled(
         retired.reconcile("glm")
         return read(*given)
 
-    monkeypatch.setattr("ci.release.__main__.read", meanwhile)
+    monkeypatch.setattr("ci.release.following.read", meanwhile)
     assert step("keep").exit_code == 0
     assert not [call for call in calls() if "uninstall" in call]
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ci.release import charts as pipeline
-from ci.release.__main__ import warm
+from ci.release.candidate import warm
 from tests.cluster import charts, traffic
 from tests.cluster.charts import Release
 from tests.cluster.kube import Cluster, Object
