@@ -34,6 +34,16 @@ def milliseconds(work: Callable[[], Any], times: int = 30) -> float:
     return begin.elapsed_time(end) / times
 
 
+def recorded(work: Callable[[], Any]) -> Callable[[], None]:
+    """The same as one launch."""
+    work()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
 def copy_speed() -> float:
     """Bytes a second, read and written, that a large copy moves."""
     source = torch.randn(10**9, device="cuda", dtype=torch.bfloat16)
@@ -56,12 +66,7 @@ def products(runner: GpuRunner, rows: int) -> Callable[[], None]:
             linear(wide, layer.down)
         linear(narrow, weights.head)
 
-    work()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    return graph.replay
+    return recorded(work)
 
 
 def step(runner: GpuRunner, rows: int, past: int = PAST) -> Callable[[], Any]:
