@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from serve_app.engine.gpu.backends import Attend, BackEnd
-from serve_app.engine.gpu.kernels.decode import gather
 from serve_app.engine.gpu.step import Heads, Kept
 
 LEAST_SEEN = 4096  # tokens that the last one of a far chunk sees
@@ -95,7 +94,7 @@ def _read(kept: Kept, pages: Tensor, dtype: torch.dtype, begin: int, end: int) -
     """Keys and values of some tokens side by side: [2, 1, K, end - begin, d]."""
     first = begin // kept.page_tokens
     skipped = begin - first * kept.page_tokens
-    both = gather(kept, pages[first:], end - begin + skipped, dtype)
+    both = kept.gather(pages[first:], end - begin + skipped, dtype)
     return both[:, None, :, skipped:]
 
 

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Numbers = NDArray[np.int32]  # a table that the host writes and kernels read
+
 
 class Ferry:
     """Sends numbers to one device through pinned memory, which a copy can leave behind."""

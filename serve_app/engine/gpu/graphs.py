@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from serve_app.engine.gpu.ferry import Ferry
+from serve_app.engine.gpu.ferry import Ferry, Numbers
 from serve_app.engine.gpu.kernels.race import race
-from serve_app.engine.gpu.layout import Numbers
 from serve_app.engine.gpu.stack import Stack, Step
 from serve_app.engine.gpu.step import Lines
 

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.gpu.backends import BackEnd
 from serve_app.engine.gpu.far import Chunk
+from serve_app.engine.gpu.ferry import Numbers
 from serve_app.engine.gpu.looks import Looks, share_out
 from serve_app.engine.sampling.chances import asked_places
-
-Numbers = NDArray[np.int32]
 
 ON_CARD = -1  # in place of a token that the step before drew and the host has not seen
 

@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from serve_app.engine.gpu.far import Chunk
+from serve_app.engine.gpu.ferry import Numbers
+from serve_app.engine.gpu.kernels.splits import FULL
 
-Numbers = NDArray[np.int32]
-
-FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
 LEAST = 1024  # tokens: shorter looks are over before a merge would be
 GRAIN = 64  # tokens: parts begin at multiples of it
 

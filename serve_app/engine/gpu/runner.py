@@ -18,11 +18,11 @@ from serve_app.engine.flight import checked
 from serve_app.engine.gpu.backends import WRITTEN_OUT, back_end
 from serve_app.engine.gpu.cache import Cache, dtype_of
 from serve_app.engine.gpu.drawing import Drawer
-from serve_app.engine.gpu.ferry import Ferry, Letter
+from serve_app.engine.gpu.ferry import Ferry, Letter, Numbers
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
 from serve_app.engine.gpu.kernels.packed_rows import MOST_ROWS as PACKED_ROWS
-from serve_app.engine.gpu.layout import Numbers, drafted, lay_out, singles
+from serve_app.engine.gpu.layout import drafted, lay_out, singles
 from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.offload import SideOffload, beside
 from serve_app.engine.gpu.seats import Change, Seats

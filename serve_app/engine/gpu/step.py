@@ -28,6 +28,11 @@ class Heads:
     def scale(self) -> float:
         return 1 / math.sqrt(self.width)
 
+    @property
+    def log2_scale(self) -> float:
+        """The same where weights are powers of 2, not of e."""
+        return self.scale * math.log2(math.e)
+
     def split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Turn [T, (H + 2 * K) * d] into queries [T, H, d], keys and values [T, K, d]."""
         rows = qkv.view(len(qkv), -1, self.width)
@@ -64,6 +69,12 @@ class Kept:
             return self.pages[pages]
         stored = self.pages.view(torch.uint8)[pages].view(self.pages.dtype)
         return stored.to(dtype).mul_(self.scales[pages][..., None])
+
+    def gather(self, numbers: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+        """Return the first `count` tokens of a sequence's pages [M] in order: [2, K, count, d]."""
+        pages = numbers[: -(-count // self.page_tokens)].long()
+        own = self.read(pages, dtype).to(dtype)  # [M, 2, K, P, d]
+        return own.permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :count]
 
     def write(self, where: tuple[Tensor | int | slice, ...], numbers: Tensor) -> None:
         """Put numbers [..., d] somewhere, scaled as the kernels do; the plain twins' way."""

@@ -5,39 +5,60 @@ rows with a long past fill the card as well as many with a short one. Of a few s
 is done merges all; many are merged by a kernel of their own, side by side.
 """
 
+from dataclasses import dataclass
+from functools import cache
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention as attend
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals
 from serve_app.engine.gpu.kernels.early import early, wait
-from serve_app.engine.gpu.kernels.fp8 import join, part, unpack
+from serve_app.engine.gpu.kernels.past import look_at_past
 from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
-from serve_app.engine.gpu.kernels.splits import merge, merge_by_last, split_length
+from serve_app.engine.gpu.kernels.softmax import HIDDEN, LIFT, plain_look
+from serve_app.engine.gpu.kernels.splits import FULL, merge, merge_by_last, split_length
 from serve_app.engine.gpu.step import Heads, Kept, Lines
 
 _TILE = 64  # tokens looked at in one turn of the loop
-_FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
-_ENOUGH = 512  # programs to which a few rows are cut: about four
+_ENOUGH = 2 * FULL  # programs to which a few rows are cut
 # So that four programs are at once on a multiprocessor.
-_SHAPE = {"num_warps": 4, "num_stages": 2, "maxnreg": 128}
-_SHAPE_SCALED = {"num_warps": 2, "num_stages": 3}
+_LAUNCH = {"num_warps": 4, "num_stages": 2, "maxnreg": 128}
+_LAUNCH_SCALED = {"num_warps": 2, "num_stages": 3}
 # Begun early, these programs take room from the product before: on an H200 a step of one row took
 # 5.37 ms instead of 4.69.
 _LATE = {"EARLY": False}
-_LIFT = 10  # doublings that keep a weight times a scale among the numbers of float16
 _SPLITS = (1, 2, 4, 8, 32, 128, 256)  # each is compiled once
 _MOST = _SPLITS[-1]
 _MERGED = 32  # splits up to which one program merges them fast enough
-_LOG2_E = 1.4426950408889634
+_TENSOR_ROWS = 16  # rows a tensor core takes at once
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the kernel is compiled for; fields alone, as Triton knows a kernel by them."""
+
+    group: int  # query heads that share a key head
+    block: int  # the same, filled up for the tensor cores
+    keys: int  # key heads
+    width: int  # numbers a head
+    turned: int  # pairs of them that turn
+    page: int  # tokens
+    tile: int  # tokens
+    aligned: bool  # each tile lies within one page
+    splits: int
+    merges: bool  # the last split that is done merges all
+    stored: bool  # the new token was, before
+    scaled: bool  # keys and values are kept in 8 bits
+    lift: int  # doublings of each weight, and so of their sum
+    card: bool
 
 
 def splits_for(rows: int, heads: Heads) -> int:
     """Cut the past into so many programs that the card is full; known before the lengths are."""
     alone = rows * heads.keys
-    if alone >= _FULL:
+    if alone >= FULL:
         return 1
     return next((splits for splits in _SPLITS if splits > 1 and splits * alone >= _ENOUGH), _MOST)
 
@@ -51,13 +72,12 @@ def decode(
     be, to see each other. Each row has a page of its own for its new token, or the trash page if
     it only fills a graph.
     """
-    scaled = kept.scales is not None
-    rows = len(qkv)
+    rows, scaled = len(qkv), kept.scales is not None
     splits = splits_for(rows, heads)
-    shape = (rows, heads.queries, splits)
-    seen = out if splits == 1 else qkv.new_empty(*shape, heads.width, dtype=torch.float32)
-    sums = seen if splits == 1 else qkv.new_empty(shape, dtype=torch.float32)
-    _look[(rows, heads.keys, splits)](
+    apart = (rows, heads.queries, splits)
+    seen = out if splits == 1 else qkv.new_empty(*apart, heads.width, dtype=torch.float32)
+    sums = seen if splits == 1 else qkv.new_empty(apart, dtype=torch.float32)
+    _decode[(rows, heads.keys, splits)](
         qkv,
         lines.turns.cos,
         lines.turns.sin,
@@ -71,58 +91,64 @@ def decode(
         sums,
         out,
         arrivals(qkv.device, rows * heads.keys, splits),
-        heads.scale * _LOG2_E,
+        heads.log2_scale,
         lines.table.stride(0),
-        GROUP=heads.group,
-        BLOCK=max(16, triton.next_power_of_2(heads.group)),
-        KEYS=heads.keys,
-        WIDTH=heads.width,
-        TURNED=lines.turns.cos.shape[1],
-        PAGE=kept.page_tokens,
-        TILE=_TILE,
-        SPLITS=splits,
-        SCALED=scaled,
-        LIFT=_LIFT if scaled else 0,
-        STORED=stored,
-        MERGES=1 < splits <= _MERGED,
-        CARD=qkv.is_cuda,
+        SHAPE=_shape(
+            heads,
+            lines.turns.cos.shape[1],
+            kept.page_tokens,
+            splits,
+            stored=stored,
+            scaled=scaled,
+            card=qkv.is_cuda,
+        ),
         **(_LATE if scaled else early(qkv)),
-        **(_SHAPE_SCALED if scaled else _SHAPE),
+        **(_LAUNCH_SCALED if scaled else _LAUNCH),
     )
     if splits > _MERGED:
         merge(seen, sums, lines.places, out, tile=_TILE, stored=stored)
 
 
+@cache  # each layer asks
+def _shape(
+    heads: Heads, turned: int, page: int, splits: int, *, stored: bool, scaled: bool, card: bool
+) -> Shape:
+    return Shape(
+        group=heads.group,
+        block=max(_TENSOR_ROWS, triton.next_power_of_2(heads.group)),
+        keys=heads.keys,
+        width=heads.width,
+        turned=turned,
+        page=page,
+        tile=_TILE,
+        aligned=page % _TILE == 0,
+        splits=splits,
+        merges=1 < splits <= _MERGED,
+        stored=stored,
+        scaled=scaled,
+        lift=LIFT if scaled else 0,
+        card=card,
+    )
+
+
 @triton.jit(do_not_specialize_on_alignment=["seats", "places"])
-def _look(
-    qkv,  # [B, (KEYS * GROUP + 2 * KEYS) * WIDTH]
-    cos,  # [places, TURNED]
-    sin,  # [places, TURNED]
+def _decode(
+    qkv,  # [B, (group + 2) * keys * width]
+    cos,  # [places, turned]
+    sin,  # [places, turned]
     seats,  # [B]
     places,  # [B]: tokens already in the pages
     table,  # [seats, M]
-    pages,  # [pages, 2, KEYS, PAGE, WIDTH]
+    pages,  # [pages, 2, keys, page, width]
     words,  # the same, four numbers of 8 bits in each
-    scales,  # [pages, 2, KEYS, PAGE]
-    seen,  # [B, KEYS * GROUP, SPLITS, WIDTH]
-    sums,  # [B, KEYS * GROUP, SPLITS]: log2 of the sum of each split's weights
-    out,  # [B, KEYS * GROUP, WIDTH]: what is seen by all
-    arrivals,  # [B, KEYS]
+    scales,  # [pages, 2, keys, page]
+    seen,  # [B, keys * group, splits, width]
+    sums,  # [B, keys * group, splits]: log2 of the sum of each split's weights
+    out,  # [B, keys * group, width]: what is seen by all
+    arrivals,  # [B, keys]
     scale,
     table_stride,
-    GROUP: tl.constexpr,
-    BLOCK: tl.constexpr,
-    KEYS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    TURNED: tl.constexpr,
-    PAGE: tl.constexpr,
-    TILE: tl.constexpr,
-    SPLITS: tl.constexpr,
-    SCALED: tl.constexpr,
-    LIFT: tl.constexpr,  # weights are doubled so often; their sum is too
-    STORED: tl.constexpr,
-    MERGES: tl.constexpr,
-    CARD: tl.constexpr,
+    SHAPE: tl.constexpr,
     EARLY: tl.constexpr,
 ):
     wait(EARLY)
@@ -130,150 +156,99 @@ def _look(
     head = tl.program_id(1)
     split = tl.program_id(2)
     past = tl.load(places + row)
-    there = past + 1 if STORED else past
-    each = split_length(there, TILE, SPLITS)
+    there = past + 1 if SHAPE.stored else past
+    each = split_length(there, SHAPE.tile, SHAPE.splits)
     begin = split * each
     end = tl.minimum(begin + each, there)
     if (split > 0) & (begin >= there):
         return
     mine = table + tl.load(seats + row).to(tl.int64) * table_stride
-    angle = past.to(tl.int64) * TURNED
-    token = qkv + row * (GROUP + 2) * KEYS * WIDTH
-    query, key, value = _ask(
-        token, cos + angle, sin + angle, head, GROUP, BLOCK, KEYS, WIDTH, TURNED
-    )
-
+    angle = past.to(tl.int64) * SHAPE.turned
+    token = qkv + row * (SHAPE.group + 2) * SHAPE.keys * SHAPE.width
+    query, key, value = _ask(token, cos + angle, sin + angle, head, SHAPE)
     # The first split looks at the new token, which it has at hand, and stores it.
-    first = split < 0 if STORED else split == 0
-    at = tl.arange(0, WIDTH)
-    step = tl.arange(0, TILE)
-    values = KEYS * PAGE  # from a token's keys to its values
-    new = tl.sum(query.to(tl.float32) * key.to(tl.float32), 1) * scale
-    most = tl.where(first, new, -1e30) - LIFT
-    own = tl.where(first, 2.0**LIFT, 0.0)  # the new token's weight
-    total = tl.where(step == 0, own, 0.0)[None, :] + tl.zeros([BLOCK, TILE], tl.float32)
-    so_far = value.to(tl.float32) * own + tl.zeros([BLOCK, WIDTH], tl.float32)
+    first = split < 0 if SHAPE.stored else split == 0
+    found = _look_at_own(query, key, value, first, scale, SHAPE)
+    kept = pages, words, scales
     if first:
-        page = tl.load(mine + past // PAGE).to(tl.int64)
-        slot = (page * 2 * KEYS + head) * PAGE + past % PAGE
-        _keep(key, pages, scales, slot, SCALED, WIDTH)
-        _keep(value, pages, scales, slot + values, SCALED, WIDTH)
-
-    if SCALED:
-        query = query.to(tl.float16)
-        so_far = part(so_far, BLOCK, WIDTH)
-        word = tl.arange(0, WIDTH // 4)
-    number = _numbers(mine, begin, end, PAGE, TILE)
-    for tile in tl.range(begin, end, TILE):
-        known = tile + step < end
-        offset = tile % PAGE + step if PAGE % TILE == 0 else (tile + step) % PAGE
-        slot = (number * 2 * KEYS + head) * PAGE + offset  # [TILE]
-        number = _numbers(mine, tile + TILE, end, PAGE, TILE)  # the next tile's need not wait
-        keys = tl.load(pages + slot[:, None] * WIDTH + at[None, :])
-        weight = tl.dot(query, tl.trans(keys.to(query.dtype))) * scale  # [BLOCK, TILE]
-        if SCALED:
-            weight *= tl.load(scales + slot)[None, :]
-        weight, fade, most = _weigh(weight, known, most, LIFT)
-        total = total * fade + weight
-        slot += values
-        if SCALED:
-            weight *= tl.load(scales + slot, mask=known, other=0.0)[None, :]
-            where = words + slot[:, None] * (WIDTH // 4) + word[None, :]
-            theirs = unpack(tl.load(where, mask=known[:, None], other=0), CARD)
-            weight = weight.to(query.dtype)
-            so_far = (
-                tl.dot(weight, theirs[0], so_far[0] * fade),
-                tl.dot(weight, theirs[1], so_far[1] * fade),
-                tl.dot(weight, theirs[2], so_far[2] * fade),
-                tl.dot(weight, theirs[3], so_far[3] * fade),
-            )
-        else:
-            where = pages + slot[:, None] * WIDTH + at[None, :]
-            theirs = tl.load(where, mask=known[:, None], other=0.0)
-            so_far = tl.dot(weight.to(query.dtype), theirs, so_far * fade)
-    if SCALED:
-        so_far = join(so_far, BLOCK, WIDTH)
-
-    total = tl.sum(total, 1)
-    member = tl.arange(0, BLOCK)
-    rows = (row * KEYS + head) * GROUP + member
-    to = seen + (rows[:, None] * SPLITS + split) * WIDTH + at[None, :]
-    found = (so_far / total[:, None]).to(seen.dtype.element_ty)
-    tl.store(to, found, mask=(member < GROUP)[:, None])
-    if SPLITS > 1:
-        tl.store(sums + rows * SPLITS + split, most + tl.log2(total), mask=member < GROUP)
-    if MERGES:
-        done = arrivals + row * KEYS + head
+        _keep(key, value, kept, mine, past, head, SHAPE)
+    found = look_at_past(query, found, kept, mine, head, begin, end, scale, SHAPE)
+    rows = (row * SHAPE.keys + head) * SHAPE.group + tl.arange(0, SHAPE.block)
+    _store(found, seen, sums, rows, split, SHAPE)
+    if SHAPE.merges:
+        done = arrivals + row * SHAPE.keys + head
         parts = tl.maximum(tl.cdiv(there, each), 1)
-        merge_by_last(done, parts, seen, sums, out, rows, GROUP, BLOCK, WIDTH, SPLITS)
+        merge_by_last(done, parts, seen, sums, out, rows, SHAPE)
 
 
 @triton.jit
-def _ask(
-    token,  # [(KEYS * GROUP + 2 * KEYS) * WIDTH]
-    cos,  # [TURNED]
-    sin,  # [TURNED]
-    head,
-    GROUP: tl.constexpr,
-    BLOCK: tl.constexpr,
-    KEYS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    TURNED: tl.constexpr,
-):
-    """Return one head's queries [BLOCK, WIDTH], key and value [1, WIDTH] of a new token."""
-    at = tl.arange(0, WIDTH)[None, :]
-    member = tl.arange(0, BLOCK)
+def _ask(token, cos, sin, head, SHAPE: tl.constexpr):
+    """Return one head's queries [block, width], key and value [1, width] of a new token."""
+    at = tl.arange(0, SHAPE.width)[None, :]
+    member = tl.arange(0, SHAPE.block)
     one = tl.arange(0, 1)
-    asks = token + (head * GROUP + member)[:, None] * WIDTH + at
-    query = tl.load(asks, mask=(member < GROUP)[:, None], other=0.0)
-    query = turn(query, member < GROUP, cos, sin, BLOCK, WIDTH, TURNED)
-    key = tl.load(token + (KEYS * GROUP + head + one)[:, None] * WIDTH + at)
-    key = turn(key, one == 0, cos, sin, 1, WIDTH, TURNED)
-    value = tl.load(token + (KEYS * (GROUP + 1) + head + one)[:, None] * WIDTH + at)
+    asks = token + (head * SHAPE.group + member)[:, None] * SHAPE.width + at
+    query = tl.load(asks, mask=(member < SHAPE.group)[:, None], other=0.0)
+    query = turn(query, member < SHAPE.group, cos, sin, SHAPE.block, SHAPE.width, SHAPE.turned)
+    keys = token + SHAPE.keys * SHAPE.group * SHAPE.width
+    key = tl.load(keys + (head + one)[:, None] * SHAPE.width + at)
+    key = turn(key, one == 0, cos, sin, 1, SHAPE.width, SHAPE.turned)
+    values = keys + SHAPE.keys * SHAPE.width
+    value = tl.load(values + (head + one)[:, None] * SHAPE.width + at)
     return query, key, value
 
 
 @triton.jit
-def _keep(x, pages, scales, slot, SCALED: tl.constexpr, WIDTH: tl.constexpr):
-    """Put keys or values x [1, WIDTH] of a token into their place."""
-    if SCALED:
+def _look_at_own(query, key, value, first, scale, SHAPE: tl.constexpr):
+    """Look at the new token, if it is for this split: `most`, `total` [block, tile], `whole`."""
+    logit = tl.sum(query.to(tl.float32) * key.to(tl.float32), 1) * scale
+    most = tl.where(first, logit, HIDDEN) - SHAPE.lift
+    weight = tl.where(first, 2.0**SHAPE.lift, 0.0)
+    column = tl.arange(0, SHAPE.tile)
+    total = tl.where(column == 0, weight, 0.0)[None, :]
+    total += tl.full([SHAPE.block, SHAPE.tile], 0.0, tl.float32)
+    whole = tl.full([SHAPE.block, SHAPE.width], 0.0, tl.float32)
+    return most, total, value.to(tl.float32) * weight + whole
+
+
+@triton.jit
+def _keep(key, value, kept, table, place, head, SHAPE: tl.constexpr):
+    """Put a token's key and value [1, width] into their page."""
+    page = tl.load(table + place // SHAPE.page).to(tl.int64)
+    slot = (page * 2 * SHAPE.keys + head) * SHAPE.page + place % SHAPE.page
+    _put(key, kept, slot, SHAPE)
+    _put(value, kept, slot + SHAPE.keys * SHAPE.page, SHAPE)
+
+
+@triton.jit
+def _put(x, kept, slot, SHAPE: tl.constexpr):
+    pages, _, scales = kept
+    if SHAPE.scaled:
         scale = scale_of(x)
         tl.store(scales + slot + tl.arange(0, 1), scale)
         x = x.to(tl.float32) / scale[:, None]
-    to = pages + slot * WIDTH + tl.arange(0, WIDTH)[None, :]
+    to = pages + slot * SHAPE.width + tl.arange(0, SHAPE.width)[None, :]
     tl.store(to, x.to(pages.dtype.element_ty))
 
 
 @triton.jit
-def _numbers(mine, tile, end, PAGE: tl.constexpr, TILE: tl.constexpr):
-    """Say where the tokens of a tile are: in one page, or each in its own of [TILE]."""
-    place = tile
-    if PAGE % TILE != 0:
-        place += tl.arange(0, TILE)
-    return tl.load(mine + place // PAGE, mask=place < end, other=0).to(tl.int64)
-
-
-@triton.jit
-def _weigh(weight, known, most, LIFT: tl.constexpr):
-    """Take weights [BLOCK, TILE] by the largest of all: they, what those before fade by, it."""
-    weight = tl.where(known[None, :], weight, -1e30)
-    more = tl.maximum(most, tl.max(weight, 1) - LIFT)
-    return tl.exp2(weight - more[:, None]), tl.exp2(most - more)[:, None], more
+def _store(found, seen, sums, rows, split, SHAPE: tl.constexpr):
+    """Write what a split has seen, and with what weight if others see more."""
+    most, total, whole = found
+    inside = tl.arange(0, SHAPE.block) < SHAPE.group
+    at = tl.arange(0, SHAPE.width)
+    to = seen + (rows[:, None] * SHAPE.splits + split) * SHAPE.width + at[None, :]
+    tl.store(to, (whole / total[:, None]).to(seen.dtype.element_ty), mask=inside[:, None])
+    if SHAPE.splits > 1:
+        tl.store(sums + rows * SHAPE.splits + split, most + tl.log2(total), mask=inside)
 
 
 def plain_decode(qkv: Tensor, lines: Lines, heads: Heads, kept: Kept) -> Tensor:
     """What `decode` computes."""
     query = plain_rotate_and_store(qkv, lines, heads, kept)
     where = zip(lines.seats.tolist(), lines.places.tolist(), strict=True)
-    rows = []
-    for row, (seat, place) in zip(query, where, strict=True):
-        key, value = gather(kept, lines.table[seat], place + 1, row.dtype)
-        rows.append(attend(row[:, None], key, value, scale=heads.scale, enable_gqa=True))
-    return torch.stack(rows).flatten(1)
-
-
-def gather(kept: Kept, numbers: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """Return the first `count` tokens of one sequence's pages, side by side: [2, K, count, d]."""
-    pages = numbers[: -(-count // kept.page_tokens)].long()
-    own = kept.read(pages, dtype).to(dtype)  # [M, 2, K, P, d]
-    return own.permute(1, 2, 0, 3, 4).flatten(2, 3)[:, :, :count]
+    rows = [
+        plain_look(row[None], lines.table[seat], place, heads, kept)
+        for row, (seat, place) in zip(query, where, strict=True)
+    ]
+    return torch.cat(rows).flatten(1)

@@ -6,7 +6,9 @@ from torch import Tensor
 
 from serve_app.engine.gpu.kernels.arrivals import has_come_last
 from serve_app.engine.gpu.kernels.early import early, wait
+from serve_app.engine.gpu.kernels.softmax import HIDDEN, add_part, nothing
 
+FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
 _COLUMNS = 32  # numbers of a head that one program merges
 
 
@@ -17,52 +19,26 @@ def split_length(past, TILE: tl.constexpr, SPLITS: tl.constexpr):
 
 
 @triton.jit
-def merge_by_last(
-    done,  # splits of this row and head that are
-    parts,  # splits it has
-    seen,
-    sums,
-    out,
-    rows,  # [BLOCK]
-    GROUP: tl.constexpr,
-    BLOCK: tl.constexpr,
-    WIDTH: tl.constexpr,
-    SPLITS: tl.constexpr,
-):
-    """Merge all, if this program is the last to have stored its part."""
+def merge_by_last(done, parts, seen, sums, out, rows, SHAPE: tl.constexpr):
+    """Merge all parts of some rows [block], if this program is the last to have stored its own."""
     if has_come_last(done, parts):
-        _merge_all(seen, sums, out, rows, parts, GROUP, BLOCK, WIDTH, SPLITS)
+        _merge_all(seen, sums, out, rows, parts, SHAPE)
 
 
 @triton.jit
-def _merge_all(
-    seen,
-    sums,
-    out,
-    rows,
-    parts,
-    GROUP: tl.constexpr,
-    BLOCK: tl.constexpr,
-    WIDTH: tl.constexpr,
-    SPLITS: tl.constexpr,
-):
+def _merge_all(seen, sums, out, rows, parts, SHAPE: tl.constexpr):
     """Merge what other programs have stored: read past the cache of this multiprocessor."""
-    at = tl.arange(0, WIDTH)
-    inside = tl.arange(0, BLOCK) < GROUP
-    most = tl.full([BLOCK], -1e30, tl.float32)
-    total = tl.zeros([BLOCK], tl.float32)
-    whole = tl.zeros([BLOCK, WIDTH], tl.float32)
+    at = tl.arange(0, SHAPE.width)
+    inside = tl.arange(0, SHAPE.block) < SHAPE.group
+    found = nothing(SHAPE.block, SHAPE.width)
     for split in range(parts):
-        line = rows * SPLITS + split
-        its = tl.load(sums + line, mask=inside, other=-1e30, cache_modifier=".cg")
-        where = seen + line[:, None] * WIDTH + at[None, :]
+        line = rows * SHAPE.splits + split
+        its_sums = tl.load(sums + line, mask=inside, other=HIDDEN, cache_modifier=".cg")
+        where = seen + line[:, None] * SHAPE.width + at[None, :]
         part = tl.load(where, mask=inside[:, None], other=0.0, cache_modifier=".cg")
-        more = tl.maximum(most, its)
-        fade, share = tl.exp2(most - more), tl.exp2(its - more)
-        whole = whole * fade[:, None] + part * share[:, None]
-        total = total * fade + share
-        most = more
-    to = out + rows[:, None] * WIDTH + at[None, :]
+        found = add_part(found, its_sums, part)
+    _, total, whole = found
+    to = out + rows[:, None] * SHAPE.width + at[None, :]
     tl.store(to, (whole / total[:, None]).to(out.dtype.element_ty), mask=inside[:, None])
 
 
@@ -109,7 +85,7 @@ def _merge(
     split = tl.arange(0, SPLITS)
     at = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
     used = (split == 0) | (split * split_length(past, TILE, SPLITS) < past)
-    weight = tl.load(sums + row * SPLITS + split, mask=used, other=-1e30)
+    weight = tl.load(sums + row * SPLITS + split, mask=used, other=HIDDEN)
     weight = tl.exp2(weight - tl.max(weight, 0))
     where = seen + (row * SPLITS + split)[:, None] * WIDTH + at[None, :]
     part = tl.load(where, mask=used[:, None], other=0.0)
