@@ -23,7 +23,7 @@ cvt.rn.f16x2.e4m3x2 $3, second;
 
 @triton.jit
 def unpack(words, CARD: tl.constexpr):
-    """Turn e4m3 numbers, four in each word, into four tensors of float16; exactly."""
+    """Return e4m3 numbers, words [N, M] of four, as four tensors [N, M] of float16; exactly."""
     if CARD:
         four = tl.inline_asm_elementwise(
             _UNPACK,
@@ -47,7 +47,7 @@ def _number(words):
 
 @triton.jit
 def part(x, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """Part the columns of x [ROWS, WIDTH] as `unpack` does: each fourth is in one tensor."""
+    """Part the columns of x [ROWS, WIDTH] as `unpack` does: each fourth, [ROWS, WIDTH / 4]."""
     even, odd = tl.split(tl.reshape(x, (ROWS, WIDTH // 2, 2)))
     first, third = tl.split(tl.reshape(even, (ROWS, WIDTH // 4, 2)))
     second, fourth = tl.split(tl.reshape(odd, (ROWS, WIDTH // 4, 2)))
@@ -56,7 +56,7 @@ def part(x, ROWS: tl.constexpr, WIDTH: tl.constexpr):
 
 @triton.jit
 def join(parts, ROWS: tl.constexpr, WIDTH: tl.constexpr):
-    """Undo `part`."""
+    """Undo `part`: [ROWS, WIDTH]."""
     first, second, third, fourth = parts
     both = tl.join(tl.join(first, third), tl.join(second, fourth))
     return tl.reshape(both, (ROWS, WIDTH))
