@@ -22,7 +22,7 @@ from serve_app.engine.gpu.ferry import Ferry, Letter, Numbers
 from serve_app.engine.gpu.graphs import Graphs, ladder
 from serve_app.engine.gpu.kernels.chunks import ROWS, Chunks
 from serve_app.engine.gpu.kernels.packed_rows import MOST_ROWS as PACKED_ROWS
-from serve_app.engine.gpu.layout import drafted, lay_out, singles
+from serve_app.engine.gpu.layout import Layout, drafted, lay_out, singles
 from serve_app.engine.gpu.looks import LEAST
 from serve_app.engine.gpu.offload import SideOffload, beside
 from serve_app.engine.gpu.seats import Change, Seats
@@ -93,11 +93,14 @@ class GpuRunner:
         self._graphs: Graphs | None = None
         self._checks: Graphs | None = None
         if device.type == "cuda":
-            parts = self._stack, self._lines, self._last
-            self._graphs = Graphs(*parts, ladder(limits.max_running))
-            if limits.draft_tokens:
-                self._checks = Graphs(*parts, _CHECKS, checks=True)
+            self._record(limits)
             self._warm()
+
+    def _record(self, limits: Limits) -> None:
+        parts = self._stack, self._lines, self._last
+        self._graphs = Graphs(*parts, ladder(limits.max_running))
+        if limits.draft_tokens:
+            self._checks = Graphs(*parts, _CHECKS, checks=True)
 
     @property
     def nameplate(self) -> Nameplate:
@@ -167,21 +170,11 @@ class GpuRunner:
     def _compute(self, batch: Batch, seats: Sequence[int]) -> Flight:
         layout = lay_out(batch, seats, ROWS, self._heads, self._by)
         tokens, places, seated = self._ferry.send(layout.lines)
-        chunks = None
-        near = layout.near
-        if len(near.looks):
-            chunks = Chunks(
-                chunks=self._ferry.send(layout.chunks),
-                looks=self._ferry.send(near.looks),
-                merges=self._ferry.send(near.merges),
-                parts=near.parts,
-                table=self._table,
-            )
         step = Step(
             tokens=tokens,
             lines=replace(self._lines, seats=seated, places=places),
             singles=len(batch.decodes),
-            chunks=chunks,
+            chunks=self._chunks(layout),
             far=layout.far,
             drawing=self._ferry.send(layout.drawing),
         )
@@ -191,6 +184,18 @@ class GpuRunner:
             return flight
         asked = prompt_chances(logits[len(drawing) :], batch.rows)
         return replace(flight, prompt_chances=asked)
+
+    def _chunks(self, layout: Layout) -> Chunks | None:
+        near = layout.near
+        if not len(near.looks):
+            return None
+        return Chunks(
+            chunks=self._ferry.send(layout.chunks),
+            looks=self._ferry.send(near.looks),
+            merges=self._ferry.send(near.merges),
+            parts=near.parts,
+            table=self._table,
+        )
 
     def _draw(
         self, rows: Sequence[Row], seats: Any, logits: Tensor, likeliest: Tensor | None
