@@ -4,7 +4,6 @@ usage: python -m tests.gpu.correctness
 """
 
 import copy
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.sequence import Sequence
 from tests.gpu import shape
 from tests.gpu.drive import Drive
+from tests.gpu.figures import Figures
 from tests.gpu.logits import error, logits_after
 
 FAMILIES = {"glm": (GlmConfig, GlmForCausalLM), "glm4": (Glm4Config, Glm4ForCausalLM)}
@@ -109,10 +109,10 @@ def _ask(number: int) -> str:
 
 def main() -> None:
     found = [logits_agree(family) for family in FAMILIES]
-    for each in found:
-        print(json.dumps(each), flush=True)
-    nano = nano_agrees()
-    print(json.dumps(nano), flush=True)
+    with Figures() as figures:
+        for each in found:
+            figures.tell(**each)
+        figures.tell(**nano_agrees())
     sys.exit(0 if all(each["fine"] for each in found) else 1)
 
 

@@ -7,7 +7,6 @@ usage: python -m tests.gpu.quantised [--modules]      one card with bitsandbytes
 
 import copy
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +19,9 @@ from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.model import ModelRunner
 from serve_app.models.precision import Quantization
 from tests.gpu import shape
-from tests.gpu.decode_step import milliseconds, step
+from tests.gpu.decode_step import milliseconds, recorded, step
 from tests.gpu.drive import Drive
+from tests.gpu.figures import Figures
 from tests.gpu.logits import error, logits_after
 from tests.gpu.packing import linears, pack
 
@@ -93,16 +93,6 @@ def products(model: Any, rows: int) -> Callable[[], None]:
     return once
 
 
-def recorded(work: Callable[[], None]) -> Callable[[], None]:
-    """The same as one launch."""
-    work()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    return graph.replay
-
-
 @torch.inference_mode()
 def exact(quantization: Quantization, layers: int = 3) -> dict[str, Any]:
     """Logits against transformers' modules, with the same packed weights and in bfloat16."""
@@ -125,14 +115,15 @@ def exact(quantization: Quantization, layers: int = 3) -> dict[str, Any]:
 
 
 def main() -> None:
-    for quantization in KINDS:
-        print(json.dumps(exact(quantization)), flush=True)
-    for measure in (kernels, modules) if "--modules" in sys.argv else (kernels,):
+    with Figures() as figures:
         for quantization in KINDS:
-            for line in measure(quantization):
-                print(json.dumps(line), flush=True)
-            gc.collect()
-            torch.cuda.empty_cache()
+            figures.tell(**exact(quantization))
+        for measure in (kernels, modules) if "--modules" in sys.argv else (kernels,):
+            for quantization in KINDS:
+                for line in measure(quantization):
+                    figures.tell(**line)
+                gc.collect()
+                torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":
