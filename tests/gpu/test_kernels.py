@@ -1,5 +1,6 @@
 """Each kernel against its plain twin, in float32, with fresh numbers."""
 
+import json
 import math
 from dataclasses import astuple
 from itertools import pairwise
@@ -12,6 +13,7 @@ from torch import Tensor
 from serve_app.engine.gpu import far, looks
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
 from serve_app.engine.gpu.far import GRAIN, Chunk, borders, look_far
+from serve_app.engine.gpu.kernels import chunks as chunks_kernel
 from serve_app.engine.gpu.kernels import decode as decode_kernel
 from serve_app.engine.gpu.kernels import few_rows
 from serve_app.engine.gpu.kernels.chunks import (
@@ -404,3 +406,13 @@ def test_the_floor_is_where_a_sorted_row_would_be_cut(dtype: torch.dtype) -> Non
     found = floors(logits, cuts)
     close(found[:3], plain_floors(logits, cuts)[:3])
     assert found[3] == -math.inf
+
+
+def test_hooks_of_triton_are_told_in_json_what_attention_is_compiled_for() -> None:
+    heads, known = HEADS[0], {"stored": False, "scaled": True, "card": True}
+    shapes = [
+        decode_kernel._shape(heads, 8, 16, 4, **known),
+        chunks_kernel._shape(heads, 16, scaled=True),
+    ]
+
+    assert json.loads(json.dumps(shapes)) == [list(each) for each in shapes]

@@ -6,6 +6,7 @@ are merged by a kernel of their own.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import torch
 import triton
@@ -30,9 +31,8 @@ class Chunks:
     table: Tensor  # [seats, M] int32
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What the kernels are compiled for; fields alone, as Triton knows a kernel by them."""
+class _Shape(NamedTuple):
+    """What the kernels are compiled for; a tuple, which Triton can tell its hooks in JSON."""
 
     queries: int  # query heads
     keys: int  # key heads

@@ -5,8 +5,8 @@ rows with a long past fill the card as well as many with a short one. Of a few s
 is done merges all; many are merged by a kernel of their own, side by side.
 """
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import torch
 import triton
@@ -35,9 +35,8 @@ _MERGED = 32  # splits up to which one program merges them fast enough
 _TENSOR_ROWS = 16  # rows a tensor core takes at once
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the kernel is compiled for; fields alone, as Triton knows a kernel by them."""
+class Shape(NamedTuple):
+    """What the kernel is compiled for; a tuple, which Triton can tell its hooks in JSON."""
 
     group: int  # query heads that share a key head
     block: int  # the same, filled up for the tensor cores
