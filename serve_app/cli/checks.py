@@ -110,7 +110,10 @@ def compiler(facts: Facts) -> Finding:
     if not (facts.gpus_usable and facts.gpus_taken):
         return Finding("compiler", Level.GREEN, "not needed, for no GPU is taken")
     if facts.compiler_problem:
-        mend = "Install gcc and python3-dev; until then the GPU serves without our kernels, slower."
+        mend = (
+            "Install gcc and python3-dev, and correct CC where it is set; until then the GPU "
+            "serves without our kernels, slower."
+        )
         return Finding("compiler", Level.YELLOW, facts.compiler_problem, mend)
     return Finding("compiler", Level.GREEN, "there for Triton")
 

@@ -22,6 +22,7 @@ from serve_app.settings import Settings
 _DISTRIBUTION = "glm-serve"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- where Linux keeps it
 _GPU_FILES = "nvidia[0-9]*"
+_COMPILED_MODULE = "cuda_utils.so"  # Dockerfile puts it there, ci/triton/cc hands it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,23 @@ def _memory(settings: Settings) -> tuple[MemoryPlan | None, str | None, str | No
 
 
 def _compiler_problem(environ: Mapping[str, str]) -> str | None:
-    """Look for what Triton will, in its order; the CC of our image needs no headers."""
-    if named := environ.get("CC"):
-        return None if shutil.which(named) else f"CC names {named}, which cannot be run"
-    if not (shutil.which("gcc") or shutil.which("clang")):
+    """Look for what Triton will, in its order; a CC that is set it runs, even an empty one."""
+    named = environ.get("CC")
+    wanted = ("gcc", "clang") if named is None else (named,)
+    found = next(filter(None, map(shutil.which, wanted)), None)
+    if found:
+        return None if _brings_module(found) else _headers_problem()
+    if named is None:
         return "neither gcc nor clang is on the PATH"
+    return f"CC is {named!r}, which cannot be run"
+
+
+def _brings_module(compiler: str) -> bool:
+    """Whether it is our image's, which hands out the module that lies compiled beside it."""
+    return Path(compiler).with_name(_COMPILED_MODULE).is_file()
+
+
+def _headers_problem() -> str | None:
     header = Path(sysconfig.get_paths(scheme="posix_prefix")["include"]) / "Python.h"
     return None if header.is_file() else f"{header} is missing"
 

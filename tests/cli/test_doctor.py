@@ -238,23 +238,38 @@ def test_facts_come_from_this_machine(tmp_path: Path) -> None:
     assert "No model 'none'" in facts.model_problem
 
 
-def test_the_compiler_is_looked_for_as_triton_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def problem(**environ: str) -> str:
-        return gather(None, environ).compiler_problem or "none"
-
-    include = {"include": str(tmp_path)}
-    monkeypatch.setattr(sysconfig, "get_paths", lambda **_: include)
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of the PATH and all of Python's headers."""
+    monkeypatch.setattr(sysconfig, "get_paths", lambda **_: {"include": str(tmp_path)})
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert problem() == "neither gcc nor clang is on the PATH"
-    for name in ("gcc", "cc-of-ours"):
-        (tmp_path / name).touch(mode=0o755)
-    assert problem() == f"{tmp_path}/Python.h is missing"
-    assert problem(CC="nocc") == "CC names nocc, which cannot be run"
-    assert problem(CC=str(tmp_path / "cc-of-ours")) == "none"
-    (tmp_path / "Python.h").touch()
-    assert problem() == "none"
+    return tmp_path
+
+
+def compiler_problem(**environ: str) -> str | None:
+    return gather(None, environ).compiler_problem
+
+
+def test_the_compiler_is_looked_for_as_triton_does(machine: Path) -> None:
+    (machine / "Python.h").touch()
+    assert compiler_problem() == "neither gcc nor clang is on the PATH"
+
+    (machine / "gcc").touch(mode=0o755)
+    assert compiler_problem() is None
+    assert compiler_problem(CC="gcc") is None
+    assert compiler_problem(CC="nocc") == "CC is 'nocc', which cannot be run"
+    assert compiler_problem(CC="") == "CC is '', which cannot be run"
+
+
+def test_only_the_images_own_compiler_needs_no_headers(machine: Path) -> None:
+    for compiler in (machine / "gcc", machine / "libexec/cc"):
+        compiler.parent.mkdir(exist_ok=True)
+        compiler.touch(mode=0o755)
+    (machine / "libexec/cuda_utils.so").touch()
+
+    assert compiler_problem() == f"{machine}/Python.h is missing"
+    assert compiler_problem(CC="gcc") == f"{machine}/Python.h is missing"
+    assert compiler_problem(CC=str(machine / "libexec/cc")) is None
 
 
 def test_what_the_device_cannot_do_is_no_fault_of_the_model(
