@@ -95,7 +95,7 @@ def processors(facts: Facts) -> Finding:
 
 
 def _with_gpus(facts: Facts, fact: str) -> Finding:
-    if facts.gpus_taken or facts.device == "cpu":
+    if facts.serves_on_gpu or facts.device == "cpu":
         return Finding("processors", Level.GREEN, fact)
     fact = f"{fact}, hidden from the model: replicas.model_gpus is 0"
     mend = (
@@ -106,9 +106,9 @@ def _with_gpus(facts: Facts, fact: str) -> Finding:
 
 
 def compiler(facts: Facts) -> Finding:
-    """Triton finds what it compiles with, where a GPU is taken."""
-    if not (facts.gpus_usable and facts.gpus_taken):
-        return Finding("compiler", Level.GREEN, "not needed, for no GPU is taken")
+    """Triton finds what it compiles with, where a GPU serves."""
+    if not facts.serves_on_gpu:
+        return Finding("compiler", Level.GREEN, "not needed, for no GPU serves")
     if facts.compiler_problem:
         mend = (
             "Install gcc and python3-dev, and correct CC where it is set; until then the GPU "

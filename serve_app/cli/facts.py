@@ -64,6 +64,11 @@ class Facts:
     disk: Space
     open_files: int
 
+    @property
+    def serves_on_gpu(self) -> bool:
+        """Whether a GPU is there, given to the model and wanted for it."""
+        return bool(self.gpus_usable and self.gpus_taken) and self.device != "cpu"
+
 
 def gather(file: Path | None, environ: Mapping[str, str]) -> Facts:
     """Look around; wrong settings are a fact, and the defaults are examined instead."""

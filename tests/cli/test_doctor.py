@@ -212,8 +212,15 @@ def test_a_gpu_that_is_taken_or_not_wanted_is_named_and_green(taken: float, devi
     assert {finding.level for finding in findings} == {Level.GREEN}
 
 
-def test_a_compiler_is_missed_by_nobody_who_takes_no_gpu() -> None:
-    findings = examine(replace(WELL, compiler_problem="no gcc"))
+@pytest.mark.parametrize(
+    ("gpus", "taken", "device"),
+    [((), 0, "auto"), ((), 1, "auto"), (("NVIDIA H100",), 0, "cpu"), (("NVIDIA H100",), 1, "cpu")],
+)
+def test_a_compiler_is_missed_only_where_a_gpu_serves(
+    gpus: tuple[str, ...], taken: float, device: str
+) -> None:
+    facts = replace(WELL, gpus_usable=gpus, gpus_taken=taken, device=device)
+    findings = examine(replace(facts, compiler_problem="no gcc"))
 
     assert {finding.level for finding in findings} == {Level.GREEN}
 
