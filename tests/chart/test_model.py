@@ -21,6 +21,7 @@ KEDA = helm.chart("glm-model") / "ci" / "keda-values.yaml"
 
 ANNOTATION = "glm-serve.io/config"
 LONGEST_S = 900  # of both GPU examples
+STARTUP_S = 240 + 15 * 18  # likewise: the chart's base and what each GiB of weights takes
 
 
 def variables(pod: Object) -> dict[str, Any]:
@@ -92,6 +93,19 @@ def test_a_kubelet_waits_longer_than_the_model_may_take_to_say_no(
 
     assert probes
     assert {each["timeoutSeconds"] for each in probes} == {math.ceil(deadline_s) + 1}
+
+
+@pytest.mark.parametrize("deadline_s", [1, 7.5, 15, 60])
+def test_a_start_whose_every_look_hangs_ends_with_its_time(deadline_s: float) -> None:
+    """One look begins when the one before has been answered, and no sooner than its period."""
+    given = ("--set-json", f"config.server.ready_deadline_s={deadline_s}")
+    pods = helm.pod_templates(objects("glm-model", RAY, *given))
+    rays = [each for pod in pods for each in pod["spec"]["containers"]]
+    (probe,) = (each["startupProbe"] for each in rays if "startupProbe" in each)
+
+    look_s = max(probe["periodSeconds"], deadline_s)
+
+    assert STARTUP_S <= probe["failureThreshold"] * look_s < STARTUP_S + look_s
 
 
 def test_new_workers_find_the_new_head_and_old_ones_the_old() -> None:

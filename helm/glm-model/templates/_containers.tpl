@@ -86,21 +86,28 @@ command: [bash, -c, '[ "$KUBERAY_NODE_TYPE" = redis-cleanup ] || exec glm-serve 
 {{- toYaml $resources }}
 {{- end }}
 
-{{/* Seconds that kubelet waits for an answer: /ready itself says no when its deadline is over. */}}
-{{- define "glm-model.readyTimeout" -}}
+{{/* Seconds after which /ready itself says no. */}}
+{{- define "glm-model.readyDeadline" -}}
 {{- $server := .Values.config.server | default dict }}
-{{- $server.ready_deadline_s | default 5 | ceil | int | add 1 }}
+{{- $server.ready_deadline_s | default 5 | ceil | int }}
+{{- end }}
+
+{{/* Seconds that kubelet waits for an answer. */}}
+{{- define "glm-model.readyTimeout" -}}
+{{- add 1 (include "glm-model.readyDeadline" .) }}
 {{- end }}
 
 {{/* Ready is a real generation. Liveness never is: a busy or loading model is alive. A dict of
      root, and for a worker of KubeRay `leaves`, the path that is red as soon as its HAProxy is to
-     leave the node. */}}
+     leave the node. A start-up's looks are no closer than a look may take: those that hang would come
+     one after the other, and their number stand for a longer time. */}}
 {{- define "glm-model.readyProbes" -}}
+{{- $period := include "glm-model.readyDeadline" .root | int | max 5 -}}
 startupProbe:
   httpGet: {path: /ready, port: serve}
-  periodSeconds: 5
+  periodSeconds: {{ $period }}
   timeoutSeconds: {{ include "glm-model.readyTimeout" .root }}
-  failureThreshold: {{ divf (include "glm-model.startup" .root) 5 | ceil }}
+  failureThreshold: {{ divf (include "glm-model.startup" .root) $period | ceil }}
 readinessProbe:
   httpGet: {path: {{ .leaves | default "/ready" }}, port: serve}
   periodSeconds: 5
