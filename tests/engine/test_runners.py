@@ -13,6 +13,7 @@ from triton.runtime.errors import OutOfResources, PTXASError
 
 from serve_app.engine import runners
 from serve_app.engine.model import ModelRunner
+from serve_app.errors import BadSettings
 from serve_app.settings import EngineSettings, LogSettings
 from serve_app.telemetry import configure
 from tests.engine.parts import build
@@ -31,7 +32,9 @@ def test_a_card_that_the_kernels_do_not_suit_is_served_by_torch_alone(
 ) -> None:
     monkeypatch.setattr(runners, "find_spec", lambda _: None)
     monkeypatch.setattr(runners, "ModelRunner", lambda model, *_: ("plain", model))
-    model = SimpleNamespace(device=torch.device("cuda"))
+    weight, config = torch.ones(1, 8), SimpleNamespace(hidden_size=8)
+    head = SimpleNamespace(weight=weight)
+    model = SimpleNamespace(device=torch.device("cuda"), lm_head=head, config=config)
     assert runners.runner_for(model, EngineSettings()) == ("plain", model)
     assert "Triton is not installed" in lines.getvalue()
 
@@ -52,31 +55,72 @@ def test_kernels_serve_where_triton_makes_one(on_card: Any, lines: io.StringIO) 
     assert not lines.getvalue()
 
 
+GCC, EXEC = "gcc and Python's headers", "must not be mounted noexec"
+
+
 @pytest.mark.parametrize(
-    "error",
+    ("error", "remedy"),
     [
-        RuntimeError("Failed to find C compiler. Please specify via CC environment variable"),
-        RuntimeError("Triton Error [CUDA]: device kernel image is invalid"),
-        CalledProcessError(1, ["gcc", "main.c"]),
-        FileNotFoundError(2, "No such file or directory: 'nocc'"),
-        AssertionError("libcuda.so cannot found!"),
-        ImportError("cuda_utils.so: undefined symbol"),
-        PTXASError("unsupported .version 9.0"),
-        OutOfResources(232448, 101376, "shared memory"),
+        (RuntimeError("Failed to find C compiler. Please specify via CC environment"), GCC),
+        (RuntimeError("Triton Error [CUDA]: device kernel image is invalid"), "no kernel here"),
+        (CalledProcessError(1, ["gcc", "main.c"]), GCC),
+        (FileNotFoundError(2, "No such file or directory: 'nocc'"), GCC),
+        (AssertionError("libcuda.so cannot found!"), "no kernel here"),
+        (ImportError("cuda_utils.so: failed to map segment"), EXEC),
+        (PTXASError("unsupported .version 9.0"), "no kernel here"),
+        (OutOfResources(232448, 101376, "shared memory"), "no kernel here"),
     ],
     ids=repr,
 )
 def test_where_triton_can_make_none_transformers_serves_and_the_log_says_why(
-    on_card: Any, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, error: Exception
+    on_card: Any, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, error: Exception, remedy: str
 ) -> None:
-    def failing(_: Tensor) -> Tensor:
-        raise error
-
-    monkeypatch.setattr("serve_app.engine.gpu.kernels.swiglu.swiglu", failing)
+    monkeypatch.setattr("serve_app.engine.gpu.kernels.swiglu.swiglu", raising(error))
     assert runners.runner_for(on_card, EngineSettings()) == "modules"
     (line,) = lines.getvalue().splitlines()
     assert "kernels_unused" in line
-    assert f"gcc and Python's headers ({type(error).__name__}: {error}" in line
+    assert f"{remedy} ({type(error).__name__}: {error}" in line
+
+
+def raising(error: Exception) -> Any:
+    def failing(_: Tensor) -> Tensor:
+        raise error
+
+    return failing
+
+
+def test_a_card_without_memory_ends_the_start_for_no_runner_would_find_any(
+    on_card: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    monkeypatch.setattr("serve_app.engine.gpu.kernels.swiglu.swiglu", raising(error))
+    with pytest.raises(torch.OutOfMemoryError):
+        runners.runner_for(on_card, EngineSettings())
+
+
+def test_keys_and_values_in_8_bits_are_refused_where_the_kernels_cannot_be_used(
+    on_card: Any,
+) -> None:
+    on_card.config.hidden_act = "gelu"
+    with pytest.raises(BadSettings, match="hidden_act is gelu, not silu"):
+        runners.runner_for(on_card, EngineSettings(kv_dtype="fp8"))
+
+
+class Two:
+    """A rank beside another, which says whether it has a reason."""
+
+    def __init__(self, *, other: bool) -> None:
+        self._other = other
+
+    def total(self, part: Tensor) -> Tensor:
+        return part + float(self._other)
+
+
+@pytest.mark.parametrize(("other", "runner"), [(True, "modules"), (False, "kernels")])
+def test_ranks_compute_alike(on_card: Any, lines: io.StringIO, *, other: bool, runner: str) -> None:
+    ranks: Any = Two(other=other)
+    assert runners.runner_for(on_card, EngineSettings(), ranks) == runner
+    assert ("another rank" in lines.getvalue()) is other
 
 
 def test_a_model_that_the_kernels_do_not_know_is_told_with_what_is_strange(
