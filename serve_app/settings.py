@@ -97,8 +97,8 @@ class EngineSettings(_Section):
     """Tokens the KV cache holds over all sequences; four full contexts of glm-nano."""
     kv_dtype: Literal["auto", "fp8"] = "auto"
     """What keys and values are kept as. auto: the model's own dtype. fp8: 8-bit floats, each token
-    scaled by itself: half the memory, faster for many streams over long contexts, slower for one;
-    on CUDA cards of compute capability 8.9 or newer alone (L4, H100, H200)."""
+    scaled by itself: half the memory, faster for many streams and over long contexts, as fast for
+    one short one; on CUDA cards of compute capability 8.9 or newer alone (L4, H100, H200)."""
     host_kv_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens whose keys and values are kept in the host's memory, pinned beside a CUDA card, when
     the KV cache has no room for them any more: asked about again, a document comes back instead of
