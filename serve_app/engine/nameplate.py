@@ -24,7 +24,7 @@ def nameplate(model: Any, settings: EngineSettings) -> Nameplate:
 
 def name_of(dtype: torch.dtype) -> str:
     """As settings write it."""
-    return str(dtype).removeprefix("torch.")
+    return "fp8" if dtype == torch.float8_e4m3fn else str(dtype).removeprefix("torch.")
 
 
 def _place(device: torch.device) -> Nameplate:

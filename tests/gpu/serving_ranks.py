@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 QUESTIONS = ("Who are you?", "What is 17 + 25?", "Count from 3 to 30.", "Spell the word river.")
 _CHAT = "/v1/chat/completions"
+_LONGEST_S = 120.0  # that an answer may take
 NANO_CARDS = 2  # its six heads cannot be dealt out to four
 
 
@@ -118,14 +119,17 @@ def _lose_a_rank(url: str) -> dict[str, Any]:
 
     def listen() -> None:
         body = _body("Count from 1 to 20.", max_tokens=2000, ignore_eos=True, stream=True)
-        with httpx.stream("POST", f"{url}{_CHAT}", json=body, timeout=120, trust_env=False) as its:
+        with httpx.stream(
+            "POST", f"{url}{_CHAT}", json=body, timeout=_LONGEST_S, trust_env=False
+        ) as its:
             for line in filter(None, its.iter_lines()):
                 lines.append((time.perf_counter(), line))
                 begun.set()
 
     listener = threading.Thread(target=listen)
     listener.start()
-    begun.wait()
+    if not begun.wait(_LONGEST_S):
+        raise SystemExit("nothing was said before a rank was to be killed")
     lost = next(each for each in _ranks())
     named = lost.environ().get("CUDA_VISIBLE_DEVICES")
     lost.kill()
@@ -147,7 +151,7 @@ def _ranks() -> Iterator[psutil.Process]:
 
 
 def _ask(url: str, question: str) -> httpx.Response:
-    return httpx.post(f"{url}{_CHAT}", json=_body(question), timeout=120, trust_env=False)
+    return httpx.post(f"{url}{_CHAT}", json=_body(question), timeout=_LONGEST_S, trust_env=False)
 
 
 def _body(question: str, **wishes: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from serve_app.engine.ranks.symmetric import Symmetric
 @pytest.fixture(autouse=True)
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "can_device_access_peer", lambda one, other: one != other)
+    monkeypatch.setattr(Symmetric, "was_made", False)
 
 
 def decisions(ranks: int) -> list[bool]:
@@ -29,9 +30,14 @@ def test_no_rank_shares_memory_if_one_pair_of_gpus_cannot(monkeypatch: pytest.Mo
     assert decisions(4) == [False] * 4
 
 
-def test_a_process_that_shared_memory_before_does_not_wait_for_ranks_that_are_new(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("first", [True, False])
+def test_others_do_as_the_first_one_says_whatever_they_have_done_before(
+    monkeypatch: pytest.MonkeyPatch, *, first: bool
 ) -> None:
-    monkeypatch.setattr(Symmetric, "was_made", True)
+    store = HashStore()
+    monkeypatch.setattr(Symmetric, "was_made", first)
+    decided = meeting._share_memory(store, Seat(0, 2, 0))
+    monkeypatch.setattr(Symmetric, "was_made", not first)
 
-    assert decisions(2) == [False, False]
+    assert meeting._share_memory(store, Seat(1, 2, 0)) is decided
+    assert decided is not first

@@ -143,10 +143,10 @@ def beside(parts: Sequence[Tensor], slots: int, most: int, device: torch.device)
         for part in seen:
             kept.append(pinned((slots, len(part), part.shape[-1])))
         held = [Part(*each, most) for each in zip(seen, kept, strict=True)]
+        offload = SideOffload(held, most, SideStream(device), Ferry(device))
     except BaseException:
         _unpin(kept)
         raise
-    offload = SideOffload(held, most, SideStream(device), Ferry(device))
     weakref.finalize(offload, _unpin, kept).atexit = False
     return offload
 
