@@ -110,12 +110,17 @@ def compiler(facts: Facts) -> Finding:
     if not facts.serves_on_gpu:
         return Finding("compiler", Level.GREEN, "not needed, for no GPU serves")
     if facts.compiler_problem:
-        mend = (
-            "Install gcc and python3-dev, and correct CC where it is set; until then the GPU "
-            "serves without our kernels, slower."
-        )
-        return Finding("compiler", Level.YELLOW, facts.compiler_problem, mend)
+        return _without_kernels(facts, facts.compiler_problem)
     return Finding("compiler", Level.GREEN, "there for Triton")
+
+
+def _without_kernels(facts: Facts, fact: str) -> Finding:
+    mend = "Install gcc and python3-dev, and correct CC where it is set"
+    if facts.kv_dtype != "auto":
+        mend = f"{mend}, or set engine.kv_dtype to auto: {facts.kv_dtype} needs our kernels."
+        return Finding("compiler", Level.RED, fact, mend)
+    mend = f"{mend}; until then the GPU serves without our kernels, slower."
+    return Finding("compiler", Level.YELLOW, fact, mend)
 
 
 def model(facts: Facts) -> Finding:

@@ -53,6 +53,7 @@ class Facts:
     gpus_present: int
     gpus_taken: float
     device: str
+    kv_dtype: str
     compiler_problem: str | None
     memory: MemoryPlan | None
     model: str
@@ -83,6 +84,7 @@ def gather(file: Path | None, environ: Mapping[str, str]) -> Facts:
         gpus_present=len(list(Path("/dev").glob(_GPU_FILES))),
         gpus_taken=settings.replicas.model_gpus,
         device=settings.model.device,
+        kv_dtype=settings.engine.kv_dtype,
         compiler_problem=_compiler_problem(environ),
         memory=memory,
         model=settings.model.name,

@@ -31,6 +31,7 @@ WELL = Facts(
     gpus_present=0,
     gpus_taken=0,
     device="auto",
+    kv_dtype="auto",
     compiler_problem=None,
     memory=MemoryPlan(GIB, kv_bytes_per_token=1024, kv_tokens=1024, free_bytes=8 * GIB),
     model="glm-nano",
@@ -95,6 +96,18 @@ ILLS: dict[str, tuple[dict[str, Any], str, Level, str, str]] = {
         Level.YELLOW,
         "no gcc",
         "python3-dev",
+    ),
+    "no compiler for 8-bit keys and values": (
+        {
+            "gpus_usable": ("NVIDIA H200",),
+            "gpus_taken": 1,
+            "kv_dtype": "fp8",
+            "compiler_problem": "no gcc",
+        },
+        "compiler",
+        Level.RED,
+        "no gcc",
+        "set engine.kv_dtype to auto",
     ),
     "one core": (
         {"cores": 1},
@@ -292,13 +305,13 @@ def test_what_the_device_cannot_do_is_no_fault_of_the_model(
     assert facts.model_problem is None
 
 
-def test_settings_say_which_gpus_are_taken(tmp_path: Path) -> None:
+def test_settings_say_which_gpus_are_taken_and_for_what(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text("replicas: {model_gpus: 2}\nmodel: {device: cuda}\n")
+    file.write_text("replicas: {model_gpus: 2}\nmodel: {device: cuda}\nengine: {kv_dtype: fp8}\n")
 
     facts = gather(file, {})
 
-    assert (facts.gpus_taken, facts.device) == (2, "cuda")
+    assert (facts.gpus_taken, facts.device, facts.kv_dtype) == (2, "cuda", "fp8")
 
 
 def test_red_is_exit_code_one_and_every_finding_is_told(glm_serve: Run) -> None:
