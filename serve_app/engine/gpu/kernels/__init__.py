@@ -1,4 +1,4 @@
-"""Triton kernels, one a file; each has its plain torch twin beside it, which says what it means.
+"""Triton kernels and their parts; a plain torch twin beside a kernel says what it means.
 
 All products share theirs.
 """

@@ -16,9 +16,9 @@ _MOST = 1 << 10  # results that are shared at once: beyond, they fill a card uns
 
 
 def arrivals(device: torch.device, results: int, programs: int) -> Tensor:
-    """Return a counter for each of `results`, which so many `programs` share, int32 [>= results].
+    """Return a counter for each of `results`, int32 [>= results], where `programs` share each.
 
-    Raises ValueError if more are shared than there are counters.
+    One program alone counts nothing. Raises ValueError if more are shared than there are counters.
     """
     if programs > 1 and results > _MOST:
         raise ValueError(f"{results} results are shared by {programs} programs each")

@@ -144,7 +144,7 @@ def _decode(
     seen,  # [B, keys * group, splits, width]
     sums,  # [B, keys * group, splits]: log2 of the sum of each split's weights
     out,  # [B, keys * group, width]: what is seen by all
-    arrivals,  # [B, keys]
+    counters,  # [B, keys]
     scale,
     table_stride,
     SHAPE: tl.constexpr,
@@ -175,7 +175,7 @@ def _decode(
     rows = (row * SHAPE.keys + head) * SHAPE.group + tl.arange(0, SHAPE.block)
     _store(found, seen, sums, rows, split, SHAPE)
     if SHAPE.merges:
-        done = arrivals + row * SHAPE.keys + head
+        done = counters + row * SHAPE.keys + head
         parts = tl.maximum(tl.cdiv(there, each), 1)
         merge_by_last(done, parts, seen, sums, out, rows, SHAPE)
 

@@ -155,7 +155,7 @@ def _few_rows(
     scaled,  # [rows, N]
     squares,  # [tiles, ROWS]
     apart,  # [tiles, PARTS, COLUMNS, ROWS]
-    arrivals,  # [tiles]
+    counters,  # [tiles]
     rows,
     wide,
     epsilon,
@@ -184,7 +184,7 @@ def _few_rows(
             up = tl.dot(weight.load([wide + first, at]), numbers, up)
     is_last = True
     if PARTS > 1:
-        is_last, so_far = _gather(so_far, apart, arrivals, tile, part, COLUMNS, ROWS, PARTS)
+        is_last, so_far = _gather(so_far, apart, counters, tile, part, COLUMNS, ROWS, PARTS)
     if is_last:
         if SQUARES > 0:
             factor = deferred_factor(before, epsilon, WIDTH, ROWS, SQUARES, BLOCK)
@@ -211,7 +211,7 @@ def _few_rows(
 def _gather(
     so_far,  # [COLUMNS, ROWS]
     apart,
-    arrivals,
+    counters,
     tile,
     part,
     COLUMNS: tl.constexpr,
@@ -222,7 +222,7 @@ def _gather(
     cell = tl.arange(0, COLUMNS)[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
     first = apart + tile * PARTS * COLUMNS * ROWS + cell
     tl.store(first + part * COLUMNS * ROWS, so_far)
-    is_last = has_come_last(arrivals + tile, PARTS)
+    is_last = has_come_last(counters + tile, PARTS)
     if is_last:
         so_far = tl.load(first, cache_modifier=".cg")
         for other in tl.static_range(1, PARTS):

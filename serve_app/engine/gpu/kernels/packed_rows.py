@@ -95,7 +95,7 @@ def _packed_rows(
     bias,  # [N]
     out,  # [rows, N]
     parts,  # [SPLITS, 1 or 2, rows, N] float32
-    arrivals,  # [tiles]
+    counters,  # [tiles]
     rows,
     wide,
     WIDTH: tl.constexpr,
@@ -139,7 +139,7 @@ def _packed_rows(
         part = parts + tl.program_id(1) * sides * size + to
         tl.store(part, so_far, mask=mask)
         tl.store(part + size, up, mask=mask & GATED)
-        is_last = has_come_last(arrivals + tl.program_id(0), SPLITS)
+        is_last = has_come_last(counters + tl.program_id(0), SPLITS)
         if is_last:
             so_far = _sum(parts + to, mask, sides * size, SPLITS)
             up = _sum(parts + size + to, mask & GATED, sides * size, SPLITS)
