@@ -7,6 +7,7 @@
 {{- include "glm-model.checkModel" . }}
 {{- include "glm-model.checkReplicas" . }}
 {{- include "glm-model.checkEnv" . }}
+{{- include "glm-model.checkReckoned" . }}
 {{- include "glm-model.checkUnread" . }}
 {{- include "glm-model.checkPorts" . }}
 {{- end }}
@@ -96,6 +97,24 @@ replicas: [model_min, model_max, model_gpus, model_per_node, target_waiting_toke
 {{- end }}
 {{- if and (eq (include "glm-model.scaler" .) "keda") (not .Values.autoscaling.prometheus) }}
 {{- fail "autoscaling.metrics is keda: autoscaling.prometheus is needed, the address that KEDA asks." }}
+{{- end }}
+{{- end }}
+
+{{/* Settings by which the chart itself reckons: it reads them in `config`, and never a variable. */}}
+{{- define "glm-model.reckoned" -}}
+server: [max_stream_s, ready_deadline_s, max_body_bytes]
+model: [device, quantization]
+{{- end }}
+
+{{- define "glm-model.checkReckoned" -}}
+{{- range $section, $fields := include "glm-model.reckoned" . | fromYaml }}
+{{- range $field := $fields }}
+{{- range $.Values.extraEnv }}
+{{- if eq .name (printf "GLM_%s__%s" $section $field | upper) }}
+{{- fail (printf "extraEnv: %s would be unknown to the chart, which reckons by it: set config.%s.%s instead." .name $section $field) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
