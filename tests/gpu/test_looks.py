@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve_app.engine.gpu.far import Chunk
-from serve_app.engine.gpu.kernels.splits import FULL
+from serve_app.engine.gpu.kernels.card import FULL
 from serve_app.engine.gpu.looks import GRAIN, LEAST, WHOLE, Looks, share_out
 
 BLOCK, HEADS = 64, 32

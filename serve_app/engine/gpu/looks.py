@@ -7,7 +7,7 @@ import numpy as np
 
 from serve_app.engine.gpu.far import Chunk
 from serve_app.engine.gpu.ferry import Numbers
-from serve_app.engine.gpu.kernels.splits import FULL
+from serve_app.engine.gpu.kernels.card import FULL
 
 LEAST = 1024  # tokens: shorter looks are over before a merge would be
 GRAIN = 64  # tokens: parts begin at multiples of it

@@ -1,10 +1,11 @@
-"""What kernels ask about the card they run on; asked once, as it is on the way of every launch."""
+"""What kernels know of the card they run on; asked once, as it is on the way of every launch."""
 
 from functools import cache
 
 import torch
 
 HOPPER = 9
+FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
 
 
 @cache

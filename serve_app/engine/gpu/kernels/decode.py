@@ -14,11 +14,12 @@ import triton.language as tl
 from torch import Tensor
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals
+from serve_app.engine.gpu.kernels.card import FULL
 from serve_app.engine.gpu.kernels.early import early, wait
 from serve_app.engine.gpu.kernels.past import look_at_past
 from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
 from serve_app.engine.gpu.kernels.softmax import HIDDEN, LIFT, plain_look
-from serve_app.engine.gpu.kernels.splits import FULL, merge, merge_by_last, split_length
+from serve_app.engine.gpu.kernels.splits import merge, merge_by_last, split_length
 from serve_app.engine.gpu.step import Heads, Kept, Lines
 
 _TILE = 64  # tokens looked at in one turn of the loop

@@ -8,7 +8,6 @@ from serve_app.engine.gpu.kernels.arrivals import has_come_last
 from serve_app.engine.gpu.kernels.early import early, wait
 from serve_app.engine.gpu.kernels.softmax import HIDDEN, add_part, nothing
 
-FULL = 256  # programs at which the card is full: about two for each multiprocessor of an H200
 _COLUMNS = 32  # numbers of a head that one program merges
 
 
