@@ -5,62 +5,27 @@ rows with a long past fill the card as well as many with a short one. Of a few s
 is done merges all; many are merged by a kernel of their own, side by side.
 """
 
-from functools import cache
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from serve_app.engine.gpu.kernels.arrivals import arrivals
-from serve_app.engine.gpu.kernels.card import FULL
+from serve_app.engine.gpu.kernels.decode_shape import shape_for, splits_for
 from serve_app.engine.gpu.kernels.early import early, wait
+from serve_app.engine.gpu.kernels.new_token import ask, keep, look_at_own
 from serve_app.engine.gpu.kernels.past import look_at_past
-from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store, scale_of, turn
-from serve_app.engine.gpu.kernels.softmax import HIDDEN, LIFT, plain_look
+from serve_app.engine.gpu.kernels.rotary import plain_rotate_and_store
+from serve_app.engine.gpu.kernels.softmax import plain_look
 from serve_app.engine.gpu.kernels.splits import merge, merge_by_last, split_length
 from serve_app.engine.gpu.step import Heads, Kept, Lines
 
-_TILE = 64  # tokens looked at in one turn of the loop
-_ENOUGH = 2 * FULL  # programs to which a few rows are cut
 # So that four programs are at once on a multiprocessor.
 _LAUNCH = {"num_warps": 4, "num_stages": 2, "maxnreg": 128}
 _LAUNCH_SCALED = {"num_warps": 2, "num_stages": 3}
 # Begun early, these programs take room from the product before: on an H200 a step of one row took
 # 5.37 ms instead of 4.69.
 _LATE = {"EARLY": False}
-_SPLITS = (1, 2, 4, 8, 32, 128, 256)  # each is compiled once
-_MOST = _SPLITS[-1]
-_MERGED = 32  # splits up to which one program merges them fast enough
-_TENSOR_ROWS = 16  # rows a tensor core takes at once
-
-
-class Shape(NamedTuple):
-    """What the kernel is compiled for; a tuple, which Triton can tell its hooks in JSON."""
-
-    group: int  # query heads that share a key head
-    block: int  # the same, filled up for the tensor cores
-    keys: int  # key heads
-    width: int  # numbers a head
-    turned: int  # pairs of them that turn
-    page: int  # tokens
-    tile: int  # tokens
-    aligned: bool  # each tile lies within one page
-    splits: int
-    merges: bool  # the last split that is done merges all
-    stored: bool  # the new token was, before
-    scaled: bool  # keys and values are kept in 8 bits
-    lift: int  # doublings of each weight, and so of their sum
-    card: bool
-
-
-def splits_for(rows: int, heads: Heads) -> int:
-    """Cut the past into so many programs that the card is full; known before the lengths are."""
-    alone = rows * heads.keys
-    if alone >= FULL:
-        return 1
-    return next((splits for splits in _SPLITS if splits > 1 and splits * alone >= _ENOUGH), _MOST)
 
 
 def decode(
@@ -74,6 +39,15 @@ def decode(
     """
     rows, scaled = len(qkv), kept.scales is not None
     splits = splits_for(rows, heads)
+    shape = shape_for(
+        heads,
+        lines.turns.cos.shape[1],
+        kept.page_tokens,
+        splits,
+        stored=stored,
+        scaled=scaled,
+        card=qkv.is_cuda,
+    )
     apart = (rows, heads.queries, splits)
     seen = out if splits == 1 else qkv.new_empty(*apart, heads.width, dtype=torch.float32)
     sums = seen if splits == 1 else qkv.new_empty(apart, dtype=torch.float32)
@@ -93,42 +67,12 @@ def decode(
         arrivals(qkv.device, rows * heads.keys, splits),
         heads.log2_scale,
         lines.table.stride(0),
-        SHAPE=_shape(
-            heads,
-            lines.turns.cos.shape[1],
-            kept.page_tokens,
-            splits,
-            stored=stored,
-            scaled=scaled,
-            card=qkv.is_cuda,
-        ),
+        SHAPE=shape,
         **(_LATE if scaled else early(qkv)),
         **(_LAUNCH_SCALED if scaled else _LAUNCH),
     )
-    if splits > _MERGED:
-        merge(seen, sums, lines.places, out, tile=_TILE, stored=stored)
-
-
-@cache  # each layer asks
-def _shape(
-    heads: Heads, turned: int, page: int, splits: int, *, stored: bool, scaled: bool, card: bool
-) -> Shape:
-    return Shape(
-        group=heads.group,
-        block=max(_TENSOR_ROWS, triton.next_power_of_2(heads.group)),
-        keys=heads.keys,
-        width=heads.width,
-        turned=turned,
-        page=page,
-        tile=_TILE,
-        aligned=page % _TILE == 0,
-        splits=splits,
-        merges=1 < splits <= _MERGED,
-        stored=stored,
-        scaled=scaled,
-        lift=LIFT if scaled else 0,
-        card=card,
-    )
+    if splits > 1 and not shape.merges:
+        merge(seen, sums, lines.places, out, tile=shape.tile, stored=stored)
 
 
 @triton.jit(do_not_specialize_on_alignment=["seats", "places"])
@@ -165,13 +109,13 @@ def _decode(
     mine = table + tl.load(seats + row).to(tl.int64) * table_stride
     angle = past.to(tl.int64) * SHAPE.turned
     token = qkv + row * (SHAPE.group + 2) * SHAPE.keys * SHAPE.width
-    query, key, value = _ask(token, cos + angle, sin + angle, head, SHAPE)
+    query, key, value = ask(token, cos + angle, sin + angle, head, SHAPE)
     # The first split looks at the new token, which it has at hand, and stores it.
     first = split < 0 if SHAPE.stored else split == 0
-    found = _look_at_own(query, key, value, first, scale, SHAPE)
+    found = look_at_own(query, key, value, first, scale, SHAPE)
     kept = pages, words, scales
     if first:
-        _keep(key, value, kept, mine, past, head, SHAPE)
+        keep(key, value, kept, mine, past, head, SHAPE)
     found = look_at_past(query, found, kept, mine, head, begin, end, scale, SHAPE)
     rows = (row * SHAPE.keys + head) * SHAPE.group + tl.arange(0, SHAPE.block)
     _store(found, seen, sums, rows, split, SHAPE)
@@ -179,56 +123,6 @@ def _decode(
         done = counters + row * SHAPE.keys + head
         parts = tl.maximum(tl.cdiv(there, each), 1)
         merge_by_last(done, parts, seen, sums, out, rows, SHAPE)
-
-
-@triton.jit
-def _ask(token, cos, sin, head, SHAPE: tl.constexpr):
-    """Return one head's queries [block, width], key and value [1, width] of a new token."""
-    at = tl.arange(0, SHAPE.width)[None, :]
-    member = tl.arange(0, SHAPE.block)
-    one = tl.arange(0, 1)
-    asks = token + (head * SHAPE.group + member)[:, None] * SHAPE.width + at
-    query = tl.load(asks, mask=(member < SHAPE.group)[:, None], other=0.0)
-    query = turn(query, member < SHAPE.group, cos, sin, SHAPE.block, SHAPE.width, SHAPE.turned)
-    keys = token + SHAPE.keys * SHAPE.group * SHAPE.width
-    key = tl.load(keys + (head + one)[:, None] * SHAPE.width + at)
-    key = turn(key, one == 0, cos, sin, 1, SHAPE.width, SHAPE.turned)
-    values = keys + SHAPE.keys * SHAPE.width
-    value = tl.load(values + (head + one)[:, None] * SHAPE.width + at)
-    return query, key, value
-
-
-@triton.jit
-def _look_at_own(query, key, value, first, scale, SHAPE: tl.constexpr):
-    """Look at the new token, if it is for this split: `most`, `total` [block, tile], `whole`."""
-    logit = tl.sum(query.to(tl.float32) * key.to(tl.float32), 1) * scale
-    most = tl.where(first, logit, HIDDEN) - SHAPE.lift
-    weight = tl.where(first, 2.0**SHAPE.lift, 0.0)
-    column = tl.arange(0, SHAPE.tile)
-    total = tl.where(column == 0, weight, 0.0)[None, :]
-    total += tl.full([SHAPE.block, SHAPE.tile], 0.0, tl.float32)
-    whole = tl.full([SHAPE.block, SHAPE.width], 0.0, tl.float32)
-    return most, total, value.to(tl.float32) * weight + whole
-
-
-@triton.jit
-def _keep(key, value, kept, table, place, head, SHAPE: tl.constexpr):
-    """Put a token's key and value [1, width] into their page."""
-    page = tl.load(table + place // SHAPE.page).to(tl.int64)
-    slot = (page * 2 * SHAPE.keys + head) * SHAPE.page + place % SHAPE.page
-    _put(key, kept, slot, SHAPE)
-    _put(value, kept, slot + SHAPE.keys * SHAPE.page, SHAPE)
-
-
-@triton.jit
-def _put(x, kept, slot, SHAPE: tl.constexpr):
-    pages, _, scales = kept
-    if SHAPE.scaled:
-        scale = scale_of(x)
-        tl.store(scales + slot + tl.arange(0, 1), scale)
-        x = x.to(tl.float32) / scale[:, None]
-    to = pages + slot * SHAPE.width + tl.arange(0, SHAPE.width)[None, :]
-    tl.store(to, x.to(pages.dtype.element_ty))
 
 
 @triton.jit

@@ -1,7 +1,7 @@
 """What one token's queries see of a past that lies in pages, tile by tile.
 
-SHAPE is a `decode.Shape`. What is `found` is as in `softmax`, but for `total`, which is summed over
-tokens in the end only: until then [block, tile].
+SHAPE is a `decode_shape.Shape`. What is `found` is as in `softmax`, but for `total`, which is
+summed over tokens in the end only: until then [block, tile].
 """
 
 import triton

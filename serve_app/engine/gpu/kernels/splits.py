@@ -1,4 +1,7 @@
-"""A past that is cut into splits: how long each is, and one result of all."""
+"""A past that is cut into splits: how long each is, and one result of all.
+
+SHAPE is a `decode_shape.Shape`.
+"""
 
 import triton
 import triton.language as tl
