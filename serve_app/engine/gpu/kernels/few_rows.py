@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
+from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last, sum_parts
 from serve_app.engine.gpu.kernels.card import generation
 from serve_app.engine.gpu.kernels.deferred_norm import (
     COLUMNS,
@@ -218,13 +218,11 @@ def _gather(
     ROWS: tl.constexpr,
     PARTS: tl.constexpr,
 ):
-    """Store a part of a tile; the program that is last reads all, past its own cache."""
+    """Store a part of a tile; the program that is last adds all up."""
     cell = tl.arange(0, COLUMNS)[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
     first = apart + tile * PARTS * COLUMNS * ROWS + cell
     tl.store(first + part * COLUMNS * ROWS, so_far)
     is_last = has_come_last(counters + tile, PARTS)
     if is_last:
-        so_far = tl.load(first, cache_modifier=".cg")
-        for other in tl.static_range(1, PARTS):
-            so_far += tl.load(first + other * COLUMNS * ROWS, cache_modifier=".cg")
+        so_far = sum_parts(first, True, COLUMNS * ROWS, PARTS)
     return is_last, so_far

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last
+from serve_app.engine.gpu.kernels.arrivals import arrivals, has_come_last, sum_parts
 from serve_app.engine.gpu.kernels.codes import nf4_values, widen
 from serve_app.engine.gpu.kernels.product import plain_product
 from serve_app.engine.gpu.kernels.unpacked import plain_unpack
@@ -141,8 +141,8 @@ def _packed_rows(
         tl.store(part + size, up, mask=mask & GATED)
         is_last = has_come_last(counters + tl.program_id(0), SPLITS)
         if is_last:
-            so_far = _sum(parts + to, mask, sides * size, SPLITS)
-            up = _sum(parts + size + to, mask & GATED, sides * size, SPLITS)
+            so_far = sum_parts(parts + to, mask, sides * size, SPLITS)
+            up = sum_parts(parts + size + to, mask & GATED, sides * size, SPLITS)
     if is_last:
         if not NF4:
             so_far *= tl.load(scales + line, mask=inside, other=0.0)[:, None]
@@ -208,15 +208,6 @@ def _add(
     if NF4:
         products = so_far + products * scale[:, None]
     return products
-
-
-@triton.jit
-def _sum(part, mask, stride, SPLITS: tl.constexpr):
-    """Add up what all programs have stored: read past the cache of this multiprocessor."""
-    whole = tl.load(part, mask=mask, other=0.0, cache_modifier=".cg")
-    for split in tl.static_range(1, SPLITS):
-        whole += tl.load(part + split * stride, mask=mask, other=0.0, cache_modifier=".cg")
-    return whole
 
 
 def plain_multiply(
