@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from serve_app.engine.admission import Admission, Grammars, Tokenizer
@@ -14,7 +15,7 @@ from serve_app.engine.drafts import Drafts
 from serve_app.engine.flight import Runner
 from serve_app.engine.limits import Limits
 from serve_app.engine.loop import Loop
-from serve_app.engine.nameplate import Nameplate
+from serve_app.engine.nameplate import Nameplate, leaves_kernels_unused
 from serve_app.engine.outbox import Outbox
 from serve_app.engine.scheduler import Scheduler
 from serve_app.engine.sequence import Sequence
@@ -109,7 +110,8 @@ class Engine:
             self._answers.leave(answer)
 
     def stats(self) -> EngineStats:
-        return self._answers.stats()
+        unused = leaves_kernels_unused(self.nameplate)
+        return replace(self._answers.stats(), kernels_unused=unused)
 
     async def spell(self, tokens: tuple[int, ...]) -> str:
         """The text that these tokens stand for; raises InvalidRequest if one stands for none."""

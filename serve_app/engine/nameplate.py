@@ -10,6 +10,8 @@ from serve_app.settings import EngineSettings
 
 Nameplate = Mapping[str, str | int]  # fields of the log
 
+OWN_KERNELS = "own kernels"  # as `runner`
+
 
 def nameplate(model: Any, settings: EngineSettings) -> Nameplate:
     """Read it from a model before a runner takes packed weights away; the runner knows the rest."""
@@ -20,6 +22,11 @@ def nameplate(model: Any, settings: EngineSettings) -> Nameplate:
         "kv_tokens": settings.kv_tokens,
         "host_kv_tokens": settings.host_kv_tokens,
     }
+
+
+def leaves_kernels_unused(plate: Nameplate) -> bool:
+    """Whether transformers' modules compute on a GPU."""
+    return plate.get("device") == "cuda" and plate.get("runner") != OWN_KERNELS
 
 
 def name_of(dtype: torch.dtype) -> str:

@@ -68,6 +68,7 @@ class EngineStats:
     lanes: tuple[LaneStats, ...] = ()
     waiting_tokens: int = 0  # of prompts, to be computed yet
     expired: int = 0  # not begun by their deadline, in all
+    kernels_unused: bool = False  # on a GPU, which is slower for it
 
     @property
     def kv_usage(self) -> float:

@@ -33,6 +33,7 @@ class EngineCollector(Collector):
                 stats.host_usage,
             ),
             ("glm_waiting_tokens", "Prompt tokens in that line, to compute", stats.waiting_tokens),
+            ("glm_kernels_unused", "Whether a GPU goes without its kernels", stats.kernels_unused),
         ):
             yield self._sample(GaugeMetricFamily(name, text, labels=self._names), gauge)
         for name, text, count in (

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from serve_app.engine.model import ModelRunner
-from serve_app.engine.nameplate import nameplate
+from serve_app.engine.nameplate import OWN_KERNELS, leaves_kernels_unused, nameplate
 from serve_app.loading import load_engine
 from serve_app.models.quantised import LINEARS, PACK
 from serve_app.settings import EngineSettings, LogSettings, ModelSettings, Settings
@@ -47,6 +47,13 @@ def test_packed_weights_are_told_by_their_kind(kind: Any) -> None:
 def test_transformers_modules_are_told_as_such() -> None:
     runner = ModelRunner(build("glm", torch.float32), EngineSettings(kv_tokens=64))
     assert runner.nameplate == {"runner": "transformers' modules", "kv_dtype": "float32"}
+
+
+def test_modules_on_a_gpu_leave_its_kernels_unused_and_nothing_else_does() -> None:
+    modules = ModelRunner(build("glm", torch.float32), EngineSettings(kv_tokens=64)).nameplate
+    assert leaves_kernels_unused({"device": "cuda", **modules})
+    assert not leaves_kernels_unused({"device": "cuda", "runner": OWN_KERNELS})
+    assert not leaves_kernels_unused({"device": "cpu", **modules})
 
 
 def test_one_line_says_what_computes_once_an_engine_is_ready() -> None:

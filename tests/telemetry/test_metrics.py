@@ -22,6 +22,7 @@ STATS = EngineStats(
     preemptions=2,
     waiting_tokens=50,
     expired=6,
+    kernels_unused=True,
     steps=5,
     step_tokens=1_042,
     steps_by_size=((0, 2), (3, 1), (9, 1), (20, 1)),
@@ -55,6 +56,7 @@ def test_an_engine_is_exported_by_the_names_of_vllm() -> None:
         "vllm:generation_tokens_total": 300,
         "vllm:num_preemptions_total": 2,
         "glm_waiting_tokens": 50,
+        "glm_kernels_unused": 1,
         "glm_requests_expired_total": 6,
     }.items() <= {name.replace(model, ""): value for name, value in values.items()}.items()
 

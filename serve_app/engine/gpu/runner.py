@@ -30,7 +30,7 @@ from serve_app.engine.gpu.stack import Stack, Step
 from serve_app.engine.gpu.step import Lines
 from serve_app.engine.gpu.weights import prepare
 from serve_app.engine.limits import Limits
-from serve_app.engine.nameplate import Nameplate, name_of
+from serve_app.engine.nameplate import OWN_KERNELS, Nameplate, name_of
 from serve_app.engine.offload import Offload
 from serve_app.engine.ranks import ALONE, Ranks
 from serve_app.engine.sampling.chances import prompt_chances
@@ -105,7 +105,7 @@ class GpuRunner:
     @property
     def nameplate(self) -> Nameplate:
         return {
-            "runner": "own kernels",
+            "runner": OWN_KERNELS,
             "kv_dtype": name_of(self._cache.dtype),
             "long_chunks": self._by.name if self._by else "own kernel",
             "recordings": len(self._graphs or ()) + len(self._checks or ()),
