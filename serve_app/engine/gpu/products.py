@@ -1,5 +1,7 @@
 """Which kernel multiplies: by the number of rows, and by what a weight is held in."""
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
@@ -13,15 +15,20 @@ from serve_app.engine.gpu.packed import Weight
 _OWN_ROWS = 8  # beyond, cuBLAS is as fast where nothing rides along
 
 
-def suits_few_rows(x: Tensor, weight: Weight) -> bool:
+def beats_cublas(weight: Weight, x: Tensor) -> bool:
     """Whether our own kernels multiply so many rows faster than cuBLAS."""
     if not isinstance(weight, Tensor):
         return len(x) <= packed_rows.MOST_ROWS
     return len(x) == 1 or (len(x) <= _OWN_ROWS and few_rows.suits(x, weight))
 
 
-def suits_many_rows(x: Tensor, weight: Weight, *, gated: bool = False, splits: int = 1) -> bool:
-    """Whether the kernel for many rows is the fastest, where a launch may take long."""
+def suits_many_rows(
+    weight: Weight, x: Tensor, *, gated: bool = False, splits: int = 1
+) -> TypeGuard[Tensor]:
+    """Whether the kernel for many rows is the fastest, where a launch may take long.
+
+    It takes no packed weights.
+    """
     return isinstance(weight, Tensor) and many_rows.suits(x, weight, gated=gated, splits=splits)
 
 
@@ -47,7 +54,7 @@ def product(
         raise ValueError("a product has a bias or a gate")
     if into is not None and not isinstance(weight, Tensor):
         raise ValueError("packed weights are not multiplied into a place")
-    if suits_few_rows(x, weight):
+    if beats_cublas(weight, x):
         if not isinstance(weight, Tensor):
             return packed_rows.multiply(x, weight, bias=bias, gated=gated)
         own = gemv if len(x) == 1 else few_rows.multiply
@@ -62,6 +69,6 @@ def decode_product(
     x: Tensor, weight: Weight, *, bias: Tensor | None = None, gated: bool = False
 ) -> Tensor:
     """The same in a step that is recorded, where a launch may take long: it is made once."""
-    if suits_many_rows(x, weight, gated=gated):
-        return many_rows.multiply(x, unpacked(weight, x), bias=bias, gated=gated)
+    if suits_many_rows(weight, x, gated=gated):
+        return many_rows.multiply(x, weight, bias=bias, gated=gated)
     return product(x, weight, bias=bias, gated=gated)

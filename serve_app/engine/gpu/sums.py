@@ -7,7 +7,7 @@ from serve_app.engine.gpu.kernels.many_rows import partial_products
 from serve_app.engine.gpu.kernels.meet import meet_add, meet_add_norm
 from serve_app.engine.gpu.kernels.norm import add_norm
 from serve_app.engine.gpu.packed import Weight
-from serve_app.engine.gpu.products import product, suits_few_rows, suits_many_rows, unpacked
+from serve_app.engine.gpu.products import beats_cublas, product, suits_many_rows, unpacked
 from serve_app.engine.ranks import ALONE, Near, Ranks
 
 _SPLITS = 2  # parts of a product with many rows, which the norm adds up
@@ -47,9 +47,9 @@ class Sums:
     def add(self, x: Tensor, weight: Weight, post: Tensor | None) -> None:
         """Add x @ weight.T, with the next norm at the latest; normalised itself by a `post`."""
         self._delta, self._post = None, post
-        if self._decodes_alone and suits_many_rows(x, weight, splits=_SPLITS):
-            self._delta = partial_products(x, unpacked(weight, x), _SPLITS)
-        elif self._ranks is ALONE and post is None and not suits_few_rows(x, weight):
+        if self._decodes_alone and suits_many_rows(weight, x, splits=_SPLITS):
+            self._delta = partial_products(x, weight, _SPLITS)
+        elif self._ranks is ALONE and post is None and not beats_cublas(weight, x):
             # As it is written: nothing is read again for it.
             self._stream.addmm_(x, unpacked(weight, x).t())
         elif self._near is None:
