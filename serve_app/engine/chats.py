@@ -14,7 +14,7 @@ class Chats:
         self._line = roster.lines[Lane.SHORT]
         self._pages = roster.pages
 
-    def read(self, grants: Grants) -> bool:
+    def any_to_read(self, grants: Grants) -> bool:
         """Whether a prompt is under way or waits."""
         return bool(self._line) or any(one.lane is Lane.SHORT for one in grants.prompts)
 

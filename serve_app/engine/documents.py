@@ -16,7 +16,7 @@ class Documents:
         self._line = roster.lines[Lane.LONG]
         self._pages = roster.pages
 
-    def wait(self, grants: Grants) -> bool:
+    def any_to_read(self, grants: Grants) -> bool:
         """Whether any has more to read than the step gives."""
         return bool(self._line) or any(_reads(one, grants) for one in grants.prompts)
 

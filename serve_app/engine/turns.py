@@ -48,7 +48,7 @@ class Turns:
 
     def _decode(self, ready: list[Sequence], grants: Grants) -> list[Row]:
         """Single tokens leave documents their floor."""
-        floor = self._limits.floor if self._documents.wait(grants) else 0
+        floor = self._limits.floor if self._documents.any_to_read(grants) else 0
         decodes = charged(ready[: grants.left - floor])
         grants.left -= len(decodes)
         return decodes
@@ -56,7 +56,7 @@ class Turns:
     def _feed(self, grants: Grants) -> None:
         """Share out what is left among prompts."""
         limits, documents, chats = self._limits, self._documents, self._chats
-        if self._roster.rested >= limits.rest and chats.read(grants):
+        if self._roster.rested >= limits.rest and chats.any_to_read(grants):
             documents.feed(grants, limits.turn)
         chats.feed(grants)
         if not grants and chats.lack_pages:
@@ -68,7 +68,7 @@ class Turns:
     def _rest(self, grants: Grants) -> None:
         """Count what chats read while documents wait."""
         chats = grants.tokens_of(Lane.SHORT)
-        grants.rests = chats > 0 and self._documents.wait(grants)
+        grants.rests = chats > 0 and self._documents.any_to_read(grants)
         if grants.rests:
             self._roster.rested += chats
 
