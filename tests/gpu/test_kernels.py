@@ -23,6 +23,7 @@ from serve_app.engine.gpu.kernels.chunks import (
     plain_look_with_chunks,
 )
 from serve_app.engine.gpu.kernels.decode import decode, plain_decode
+from serve_app.engine.gpu.kernels.decode_shape import shape_for
 from serve_app.engine.gpu.kernels.deferred_norm import defer_norm
 from serve_app.engine.gpu.kernels.entry import embed, plain_embed
 from serve_app.engine.gpu.kernels.gemv import gemv
@@ -411,7 +412,7 @@ def test_the_floor_is_where_a_sorted_row_would_be_cut(dtype: torch.dtype) -> Non
 def test_hooks_of_triton_are_told_in_json_what_attention_is_compiled_for() -> None:
     heads, known = HEADS[0], {"stored": False, "scaled": True, "card": True}
     shapes = [
-        decode_kernel._shape(heads, 8, 16, 4, **known),
+        shape_for(heads, 8, 16, 4, **known),
         chunks_kernel._shape(heads, 16, scaled=True),
     ]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from serve_app.engine.batch import Batch, Row
 from serve_app.engine.choice import Choice
 from serve_app.engine.flight import Flight
-from serve_app.engine.gpu.kernels import decode
+from serve_app.engine.gpu.kernels import decode_shape
 from serve_app.engine.gpu.runner import GpuRunner
 from serve_app.engine.leading import Following, LeadingRunner
 from serve_app.engine.limits import Limits
@@ -37,7 +37,7 @@ SETTINGS = EngineSettings(page_tokens=SIZE, kv_tokens=64 * SIZE, max_running=4)
 @pytest.fixture(autouse=True)
 def _few_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let one program do what a card does side by side: it takes turns here."""
-    monkeypatch.setattr(decode, "_ENOUGH", 4)
+    monkeypatch.setattr(decode_shape, "_ENOUGH", 4)
 
 
 class Table:

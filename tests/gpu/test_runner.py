@@ -13,7 +13,7 @@ from serve_app.engine.choice import Choice
 from serve_app.engine.gpu import far, stack
 from serve_app.engine.gpu import runner as gpu_runner
 from serve_app.engine.gpu.backends import BackEnd, plain_attend
-from serve_app.engine.gpu.kernels import decode
+from serve_app.engine.gpu.kernels import decode_shape
 from serve_app.engine.gpu.kernels.chunks import Chunks
 from serve_app.engine.gpu.kernels.unpacked import plain_unpack
 from serve_app.engine.gpu.looks import LEAST
@@ -34,7 +34,7 @@ FAMILIES = {"glm": (GlmConfig, GlmForCausalLM), "glm4": (Glm4Config, Glm4ForCaus
 @pytest.fixture(autouse=True)
 def _few_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let one program do what a card does side by side: it takes turns here."""
-    monkeypatch.setattr(decode, "_ENOUGH", 4)
+    monkeypatch.setattr(decode_shape, "_ENOUGH", 4)
 
 
 def build(family: str, **fields: Any) -> Any:
