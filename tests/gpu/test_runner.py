@@ -334,4 +334,4 @@ def test_what_the_kernels_do_not_know_of_a_model_is_named(model: Any) -> None:
 def test_a_runner_names_its_kernels_and_what_its_pages_are_kept_in(model: Any) -> None:
     named = {"runner": "own kernels", "long_chunks": "own kernel", "recordings": 0}
     assert runner(model).nameplate == {**named, "kv_dtype": "float32"}
-    assert runner(model, kv_dtype="fp8").nameplate == {**named, "kv_dtype": "float8_e4m3fn"}
+    assert runner(model, kv_dtype="fp8").nameplate == {**named, "kv_dtype": "fp8"}
